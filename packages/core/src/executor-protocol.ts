@@ -1,0 +1,153 @@
+import { z } from 'zod';
+import { type Cause, cause } from './cause.ts';
+import { job } from './job.ts';
+import { stepStatus } from './run.ts';
+
+/**
+ * The protocol between runner and executor, over the channel of the sandbox (file descriptor 3 of the executor).
+ *
+ * A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON. A sandbox is hostile: a frame that is too
+ * long, not JSON or not of these shapes ends that run with the cause `protocol-violation`, and nothing else.
+ */
+export const maximumFrameBytes = 1024 * 1024;
+const maximumLineCharacters = 64 * 1024;
+
+/** What the host's network needs inside the sandbox: it reaches git, npm, Node, pip, curl and `pulumi` alike. */
+export const networkSettings = z.object({
+  /** The control plane as the sandbox sees it, e.g. `http://slipway.internal`. */
+  gatewayUrl: z.string(),
+  /** Extra certificate authorities, PEM; empty when the public ones suffice. */
+  extraCertificates: z.string(),
+  /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` as they apply inside; absent ones are not set. */
+  proxy: z.object({ http: z.string().optional(), https: z.string().optional(), noProxy: z.string() }),
+});
+export type NetworkSettings = z.infer<typeof networkSettings>;
+
+export const frameToExecutor = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('job'), job, network: networkSettings }),
+  /** Interrupt the running step, wait `graceSeconds`, then kill it. */
+  z.object({ type: z.literal('cancel'), graceSeconds: z.number().nonnegative() }),
+]);
+export type FrameToExecutor = z.infer<typeof frameToExecutor>;
+
+export const frameFromExecutor = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('ready') }),
+  /** All steps of the run, in order, before the first one starts. */
+  z.object({ type: z.literal('plan'), steps: z.array(z.string().max(200)).max(100) }),
+  z.object({
+    type: z.literal('step'),
+    /** Index into the planned steps. */
+    step: z.number().int().min(0).max(99),
+    status: stepStatus,
+    /** RFC 3339, by the sandbox's clock. */
+    timestamp: z.iso.datetime(),
+  }),
+  /** One line of the log, without its newline, or a piece of a longer one. */
+  z.object({
+    type: z.literal('log'),
+    step: z.number().int().min(0).max(99),
+    timestamp: z.iso.datetime(),
+    text: z.string().max(maximumLineCharacters),
+  }),
+  z.object({
+    type: z.literal('usage'),
+    timestamp: z.iso.datetime(),
+    cpuSeconds: z.number().nonnegative(),
+    memoryMiB: z.number().nonnegative(),
+    diskMiB: z.number().nonnegative(),
+  }),
+  z.object({
+    type: z.literal('result'),
+    outcome: z.enum(['succeeded', 'failed']),
+    cause: cause.optional(),
+    /** Particulars: what failed, by name. */
+    message: z.string().max(8192).optional(),
+  }),
+]);
+export type FrameFromExecutor = z.infer<typeof frameFromExecutor>;
+
+/** The channel carried something that is not a frame of the protocol. */
+export class ProtocolViolation extends Error {
+  override readonly name = 'ProtocolViolation';
+  readonly runCause: Cause = 'protocol-violation';
+}
+
+/** One frame as bytes. Throws a `RangeError` when it is longer than `maximumFrameBytes`. */
+export function encodeFrame(frame: FrameToExecutor | FrameFromExecutor): Buffer {
+  const body = Buffer.from(JSON.stringify(frame), 'utf8');
+  if (body.length > maximumFrameBytes) {
+    throw new RangeError(`a frame of ${body.length} bytes exceeds the maximum of ${maximumFrameBytes}`);
+  }
+  const header = Buffer.allocUnsafe(4);
+  header.writeUInt32BE(body.length, 0);
+  return Buffer.concat([header, body]);
+}
+
+/**
+ * Turns a stream of chunks into frames. Holds at most one frame (`maximumFrameBytes`) of unread bytes.
+ * `push` throws `ProtocolViolation` at the first byte sequence that is not a frame; the decoder is useless after that.
+ */
+export class FrameDecoder<Frame> {
+  readonly #schema: z.ZodType<Frame>;
+  #chunks: Buffer[] = [];
+  #length = 0;
+
+  constructor(schema: z.ZodType<Frame>) {
+    this.#schema = schema;
+  }
+
+  push(chunk: Buffer): Frame[] {
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    const frames: Frame[] = [];
+    for (;;) {
+      if (this.#length < 4) return frames;
+      const header = this.#peek(4);
+      const bodyLength = header.readUInt32BE(0);
+      if (bodyLength > maximumFrameBytes) {
+        throw new ProtocolViolation(
+          `a frame announces ${bodyLength} bytes; the maximum is ${maximumFrameBytes}`,
+        );
+      }
+      if (this.#length < 4 + bodyLength) return frames;
+      this.#take(4);
+      frames.push(this.#parse(this.#take(bodyLength)));
+    }
+  }
+
+  #parse(body: Buffer): Frame {
+    let value: unknown;
+    try {
+      value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    } catch {
+      throw new ProtocolViolation('a frame is not UTF-8 JSON');
+    }
+    const parsed = this.#schema.safeParse(value);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      throw new ProtocolViolation(
+        `a frame has a wrong shape at "${issue?.path.join('.')}": ${issue?.message}`,
+      );
+    }
+    return parsed.data;
+  }
+
+  /** The first `count` bytes as one buffer, left in place. */
+  #peek(count: number): Buffer {
+    const first = this.#chunks[0];
+    if (first !== undefined && first.length >= count) return first.subarray(0, count);
+    const joined = Buffer.concat(this.#chunks);
+    this.#chunks = [joined];
+    return joined.subarray(0, count);
+  }
+
+  #take(count: number): Buffer {
+    if (count === 0) return Buffer.alloc(0);
+    const bytes = this.#peek(count);
+    const first = this.#chunks[0] as Buffer;
+    if (first.length === count) this.#chunks.shift();
+    else this.#chunks[0] = first.subarray(count);
+    this.#length -= count;
+    return bytes;
+  }
+}

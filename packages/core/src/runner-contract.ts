@@ -1,0 +1,156 @@
+import { z } from 'zod';
+import { cause } from './cause.ts';
+import { job } from './job.ts';
+import { stackIdentity } from './names.ts';
+import { isolationKind, operation, platform, runOutcome, sandboxSize, stepStatus, workflow } from './run.ts';
+
+/**
+ * The contract between runner and control plane: JSON over HTTP, POST only, and only the runner calls.
+ *
+ * `register` and `claim` carry the pool token (`Authorization: token …`). Every other call carries the lease token
+ * of its run (`Authorization: lease …`): it is made anew at each claim, so it is also the fencing token. A call with
+ * a lease token that is no longer the run's is answered 409 with code 409: the runner destroys the sandbox and
+ * forgets the run.
+ */
+export const runnerContractPath = '/api/slipway/runner/v1';
+
+/** Time for which a run may be held without a sign of life, and what follows from it. All in seconds. */
+export const leaseTiming = {
+  leaseSeconds: 30,
+  /** The runner renews this often … */
+  heartbeatSeconds: 5,
+  /** … destroys the sandbox this long before the lease ends, by its own monotonic clock … */
+  destroyBeforeEndSeconds: 5,
+  /** … and the control plane frees the stack this long after it ended. */
+  freeAfterEndSeconds: 10,
+  /** The guest powers itself off after this long without a word on its init channel. */
+  guestSilenceSeconds: 15,
+} as const;
+
+export const registerRequest = z.object({
+  hostname: z.string().max(255),
+  pid: z.number().int(),
+  version: z.string(),
+  platform,
+  isolation: isolationKind,
+  /** How many runs it executes at the same time. */
+  slots: z.number().int().min(1),
+});
+export const registerResponse = z.object({
+  runnerId: z.string(),
+  poolName: z.string(),
+  leaseSeconds: z.number(),
+  heartbeatSeconds: z.number(),
+});
+
+export const claimRequest = z.object({
+  runnerId: z.string(),
+  /** Chosen by the runner for one claim: repeated with the same nonce, the same run is answered again. */
+  nonce: z.string().min(16).max(64),
+  platform,
+  isolation: isolationKind,
+  /** How long the control plane may hold the call open, at most 30. */
+  waitSeconds: z.number().min(0).max(30),
+});
+
+/** What a runner needs to prepare a sandbox. No secret is in it. */
+export const runOutline = z.object({
+  runId: z.string(),
+  workflow,
+  platform,
+  stack: stackIdentity,
+  operation,
+  deployment: z.object({ id: z.string(), version: z.number().int() }),
+  /** Reference of the executor image; null means the runner's default image. */
+  imageReference: z.string().nullable(),
+  /** Null: the runner's own default size. */
+  size: sandboxSize.nullable(),
+  graceSeconds: z.number(),
+});
+export type RunOutline = z.infer<typeof runOutline>;
+
+/** Answer to `claim`; 204 without a body when nothing is queued for this runner. */
+export const claimResponse = z.object({
+  run: runOutline,
+  leaseToken: z.string(),
+  leaseSeconds: z.number(),
+});
+export type ClaimResponse = z.infer<typeof claimResponse>;
+
+/** What an answer may ask of the runner. */
+export const runCommand = z.enum(['cancel']);
+export type RunCommand = z.infer<typeof runCommand>;
+
+/** Answer to `heartbeat`, `log` and `steps`. */
+export const runCallResponse = z.object({
+  leaseSeconds: z.number(),
+  command: runCommand.optional(),
+});
+export type RunCallResponse = z.infer<typeof runCallResponse>;
+
+export const heartbeatRequest = z.object({});
+
+/** Asked once, when the executor said `ready`. From then on the run counts as `running`. Repeating it is harmless. */
+export const jobRequest = z.object({});
+export const jobResponse = z.object({ job });
+
+/**
+ * A line of a run's log. `sequence` counts 1, 2, 3 … within the run; the control plane stores each number once, so
+ * a batch may be sent again. A `header` starts a step and carries its name.
+ */
+export const logLine = z.object({
+  sequence: z.number().int().min(1),
+  step: z.number().int().min(0),
+  kind: z.enum(['header', 'line']),
+  timestamp: z.iso.datetime(),
+  text: z.string(),
+});
+export type LogLine = z.infer<typeof logLine>;
+export const logRequest = z.object({ lines: z.array(logLine).max(2000) });
+
+export const stepReport = z.object({
+  name: z.string(),
+  status: stepStatus,
+  startedAt: z.iso.datetime().nullable(),
+  updatedAt: z.iso.datetime().nullable(),
+});
+export type StepReport = z.infer<typeof stepReport>;
+
+/** What the run really ran on: named on each run. Digests are `sha256:…`. */
+export const sandboxFacts = z.object({
+  isolation: isolationKind,
+  /** Hardware acceleration; false under software emulation, null where it does not apply. */
+  accelerated: z.boolean().nullable(),
+  imageReference: z.string(),
+  imageDigest: z.string(),
+  toolboxDigest: z.string(),
+  /** Kernel and initramfs of the guest; null where the sandbox shares the host's kernel. */
+  kernelDigest: z.string().nullable(),
+  initramfsDigest: z.string().nullable(),
+  kernelRelease: z.string(),
+  /** `/proc/sys/kernel/random/boot_id` as seen inside the sandbox. */
+  bootId: z.string(),
+});
+export type SandboxFacts = z.infer<typeof sandboxFacts>;
+
+/** All steps of the run, replaced as a whole at each call. */
+export const stepsRequest = z.object({
+  steps: z.array(stepReport).max(101),
+  sandbox: sandboxFacts.optional(),
+});
+
+/** The sandbox is proven gone: the stack is free from here on. */
+export const finishRequest = z.object({
+  outcome: runOutcome.exclude(['skipped']),
+  cause: cause.optional(),
+  message: z.string().max(8192).optional(),
+  /** Milliseconds each phase took, by the runner's monotonic clock (image, volume, boot, ready, job, …). */
+  phaseMilliseconds: z.record(z.string(), z.number()),
+  /** Number of the last log line; the runner sends `finish` only when all were acknowledged. */
+  lastSequence: z.number().int().min(0),
+});
+export type FinishRequest = z.infer<typeof finishRequest>;
+
+export type RegisterRequest = z.infer<typeof registerRequest>;
+export type RegisterResponse = z.infer<typeof registerResponse>;
+export type ClaimRequest = z.infer<typeof claimRequest>;

@@ -1,0 +1,1 @@
+export type { Isolation, Sandbox } from './isolation/isolation.ts';
