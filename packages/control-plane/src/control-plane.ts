@@ -1,0 +1,27 @@
+import type { Database, DatabaseLocation } from './database/database.ts';
+
+/** What every slice of the control plane is given. The clock is passed in, so that tests need no waiting. */
+export interface ControlPlane {
+  readonly db: Database;
+  /** For connections that a pool cannot give: LISTEN. */
+  readonly databaseLocation: DatabaseLocation;
+  /** 32 bytes, kept outside the database: every encryption key is derived from it. */
+  readonly masterKey: Buffer;
+  readonly urls: ControlPlaneUrls;
+  readonly now: () => Date;
+  readonly log: Log;
+}
+
+/** The URLs under which clients know this server; a state document is joined with the one that its reader used. */
+export interface ControlPlaneUrls {
+  /** As users log in: `pulumi login <publicUrl>`. Without a trailing slash. */
+  readonly publicUrl: string;
+  /** Others under which the same server is reached: loopback, the gateway of the sandboxes. */
+  readonly others: readonly string[];
+}
+
+export interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

@@ -1,0 +1,50 @@
+import { createGunzip } from 'node:zlib';
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import { HttpError } from './errors.ts';
+
+/** Largest body after decompression: a state document of 20 MB fits several times. */
+const maximumBodyBytes = 64 * 1024 * 1024;
+
+export interface AppOptions {
+  readonly logger: FastifyServerOptions['logger'];
+  readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
+}
+
+/** The HTTP server without routes: bodies as text (gzip or plain, bounded), errors as the CLI reads them. */
+export function createApp(options: AppOptions): FastifyInstance {
+  const app = Fastify({
+    logger: options.logger ?? false,
+    disableRequestLogging: true,
+    bodyLimit: maximumBodyBytes,
+    routerOptions: { maxParamLength: 200 },
+    ...(options.tls ? { https: { cert: options.tls.certificate, key: options.tls.key } } : {}),
+  }) as unknown as FastifyInstance;
+
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.addHook('preParsing', async (request, _reply, payload) => {
+    const encoding = request.headers['content-encoding'];
+    if (encoding === undefined || encoding === 'identity') return payload;
+    if (encoding !== 'gzip')
+      throw new HttpError(415, `Unsupported content encoding "${encoding}": use gzip.`);
+    delete request.headers['content-length'];
+    return payload.pipe(createGunzip());
+  });
+
+  app.setNotFoundHandler((request, reply) => {
+    reply.code(404).send({ code: 404, message: `Not Found: ${request.method} ${request.url.split('?')[0]}` });
+  });
+  app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, request, reply) => {
+    const status = error instanceof HttpError ? error.status : statusOf(error);
+    if (status >= 500) request.log.error({ err: error, url: request.url }, 'a call failed');
+    const message =
+      status >= 500 ? 'Internal Server Error: see the log of the control plane.' : error.message;
+    reply.code(status).send({ code: status, message });
+  });
+  return app;
+}
+
+function statusOf(error: { statusCode?: number; code?: string }): number {
+  if (error.code === 'Z_DATA_ERROR' || error.code === 'Z_BUF_ERROR') return 400;
+  return error.statusCode ?? 500;
+}

@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { ControlPlane } from './control-plane.ts';
+import { type DatabaseLocation, openDatabase } from './database/database.ts';
+import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
+import { migrate } from './database/migrate.ts';
+import { createApp } from './http/app.ts';
+import { ensureAdministrator, identityRoutes } from './identity/index.ts';
+
+export interface ServerOptions {
+  /** Keeps the embedded database, the master key and the administrator's token. */
+  readonly dataDirectory: string;
+  readonly host: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  /** A PostgreSQL server of one's own; without it an embedded one is started. */
+  readonly databaseUrl?: string | undefined;
+  /** Base64 of 32 bytes; without it, a key file in the data directory is used (made at the first start). */
+  readonly masterKey?: string | undefined;
+  /** As users reach the server, when that is not the listening address. */
+  readonly publicUrl?: string | undefined;
+  readonly organization: string;
+  readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
+  readonly logger?: boolean | { readonly level: string };
+}
+
+export interface Server {
+  readonly url: string;
+  /** The administrator's access token; also in `<data directory>/admin-token`. */
+  readonly adminToken: string;
+  readonly controlPlane: ControlPlane;
+  close(): Promise<void>;
+}
+
+/** Starts the control plane: database, migrations, HTTP. Answers when it is ready for calls. */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  await mkdir(options.dataDirectory, { recursive: true, mode: 0o700 });
+  const masterKey = await readMasterKey(options);
+  const embedded = options.databaseUrl ? undefined : await startEmbeddedPostgres(options.dataDirectory);
+  const databaseLocation: DatabaseLocation = embedded ?? { url: options.databaseUrl ?? '' };
+  await migrate(databaseLocation);
+  const db = openDatabase(databaseLocation);
+  const adminToken = await keepAdminToken(options, (known) =>
+    ensureAdministrator(db, options.organization, known),
+  );
+
+  const app = createApp({ logger: options.logger ?? false, tls: options.tls });
+  const urls = { publicUrl: options.publicUrl ?? '', others: [] as string[] };
+  const controlPlane: ControlPlane = {
+    db,
+    databaseLocation,
+    masterKey,
+    urls,
+    now: () => new Date(),
+    log: app.log,
+  };
+  identityRoutes(app, controlPlane);
+
+  await app.listen({ host: options.host, port: options.port });
+  const { port } = app.server.address() as AddressInfo;
+  const scheme = options.tls ? 'https' : 'http';
+  const url = `${scheme}://${options.host === '127.0.0.1' ? 'localhost' : options.host}:${port}`;
+  urls.publicUrl ||= url;
+  urls.others.push(url, `${scheme}://127.0.0.1:${port}`, 'http://slipway.internal');
+  return {
+    url,
+    adminToken,
+    controlPlane,
+    close: async () => {
+      await app.close();
+      await db.destroy();
+      await embedded?.stop();
+    },
+  };
+}
+
+async function readMasterKey(options: ServerOptions): Promise<Buffer> {
+  const path = join(options.dataDirectory, 'master-key');
+  const text = options.masterKey ?? (await readFile(path, 'utf8').catch(() => undefined));
+  if (text === undefined) {
+    const key = randomBytes(32);
+    await writeFile(path, `${key.toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
+    return key;
+  }
+  const key = Buffer.from(text.trim(), 'base64');
+  if (key.length !== 32)
+    throw new Error(`The master key must be base64 of 32 bytes; ${path} or SLIPWAY_MASTER_KEY is not.`);
+  return key;
+}
+
+async function keepAdminToken(
+  options: ServerOptions,
+  ensure: (known: string | undefined) => Promise<string>,
+) {
+  const path = join(options.dataDirectory, 'admin-token');
+  const known = (await readFile(path, 'utf8').catch(() => undefined))?.trim();
+  const token = await ensure(known);
+  if (token !== known) await writeFile(path, `${token}\n`, { mode: 0o600 });
+  return token;
+}
