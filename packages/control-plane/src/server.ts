@@ -6,6 +6,7 @@ import type { ControlPlane } from './control-plane.ts';
 import { type DatabaseLocation, openDatabase } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { migrate } from './database/migrate.ts';
+import { exampleRoutes } from './examples/index.ts';
 import { createApp } from './http/app.ts';
 import { ensureAdministrator, identityRoutes } from './identity/index.ts';
 
@@ -22,6 +23,8 @@ export interface ServerOptions {
   /** As users reach the server, when that is not the listening address. */
   readonly publicUrl?: string | undefined;
   readonly organization: string;
+  /** A bare git repository to serve read-only at `/examples.git`. */
+  readonly exampleRepository?: string | undefined;
   readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
   readonly logger?: boolean | { readonly level: string };
 }
@@ -57,6 +60,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     log: app.log,
   };
   identityRoutes(app, controlPlane);
+  if (options.exampleRepository) exampleRoutes(app, options.exampleRepository);
 
   await app.listen({ host: options.host, port: options.port });
   const { port } = app.server.address() as AddressInfo;
