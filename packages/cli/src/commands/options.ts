@@ -1,0 +1,67 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { InvalidArgumentError, Option } from 'commander';
+import { variableName } from '../configuration.ts';
+
+/** An option that can also be set by its `SLIPWAY_*` variable or in the configuration file. */
+function setting(flags: string, description: string): Option {
+  const option = new Option(flags, description);
+  return option.env(variableName(option.name()));
+}
+
+const positiveInteger = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('It must be a whole number from 1 on.');
+  return value;
+};
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+export const dataDirectoryOption = () =>
+  setting('--data-dir <directory>', 'where database, keys and tokens are kept').default(
+    join(homedir(), '.slipway'),
+  );
+export const organizationOption = () =>
+  setting('--organization <name>', 'organization that the first start makes').default('local');
+export const serverOptions = () => [
+  setting('--listen <host:port>', 'address of the API').default('127.0.0.1:8900'),
+  dataDirectoryOption(),
+  organizationOption(),
+  setting('--database-url <url>', 'PostgreSQL server to use in place of the embedded one'),
+  setting('--master-key <base64>', 'key of all encryption (32 bytes), in place of <data-dir>/master-key'),
+  setting('--public-url <url>', 'URL under which users reach the API, when it is not the listening address'),
+  setting('--tls-cert <file>', 'certificate (PEM) for HTTPS'),
+  setting('--tls-key <file>', 'private key (PEM) for HTTPS'),
+  setting('--insecure-http', 'allow plain HTTP beyond loopback'),
+];
+export const sandboxOptions = () => [
+  setting(
+    '--isolation <kind>',
+    'where runs execute: a virtual machine, or a container that shares the host kernel',
+  )
+    .choices(['vm', 'container'])
+    .default('vm'),
+  setting('--runners <count>', 'how many runs execute at the same time')
+    .argParser(positiveInteger)
+    .default(1),
+  setting('--cpus <count>', 'virtual CPUs of a sandbox').argParser(positiveInteger).default(2),
+  setting('--memory-mib <MiB>', 'memory of a sandbox').argParser(positiveInteger).default(8192),
+  setting('--volume-gib <GiB>', 'volume of a sandbox').argParser(positiveInteger).default(32),
+  setting('--ca-file <file>', 'extra certificate authorities (PEM) for everything inside a run'),
+  setting('--allow-private-networks <CIDRs>', 'private networks that runs may reach (comma-separated)')
+    .argParser(list)
+    .default([]),
+];
+export const runnerOptions = () => [
+  setting('--server <url>', 'URL of the control plane').makeOptionMandatory(),
+  setting('--pool-token <token>', 'token of the pool to work for').makeOptionMandatory(),
+  dataDirectoryOption(),
+  setting('--tls-ca <file>', 'certificate authority (PEM) of the control plane'),
+  setting('--insecure-http', 'allow plain HTTP to a control plane beyond loopback'),
+  ...sandboxOptions(),
+];

@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { exampleRepositoryPath } from '@slipway/control-plane';
+import { cacheDirectory, ensureLanguageHost, ensurePulumiCli } from '@slipway/runner';
+import { Command } from 'commander';
+import { commitAndPush, makeExampleRepository } from '../quickstart/example-repository.ts';
+import { run, runVisibly } from '../quickstart/run.ts';
+import { setUp } from '../setup/setup.ts';
+import { sandboxOptions, serverOptions } from './options.ts';
+import { untilStopped } from './until-stopped.ts';
+import { startAll, type UpFlags } from './up.ts';
+
+interface QuickstartFlags extends UpFlags {
+  exit?: boolean;
+}
+
+const stack = 'dev';
+
+export function quickstartCommand(): Command {
+  const command = new Command('quickstart')
+    .description('set up, start Slipway, run a real deployment in its own sandbox and show its live log')
+    .option('--exit', 'stop after the run, with its success as exit status; keeps nothing');
+  for (const option of [...serverOptions(), ...sandboxOptions()]) command.addOption(option);
+  return command.action(async (flags: QuickstartFlags) => {
+    await setUp(process.env);
+    const temporary = flags.exit ? await mkdtemp(join(tmpdir(), 'slipway-quickstart-')) : undefined;
+    try {
+      await quickstart(temporary ? { ...flags, dataDir: temporary, listen: '127.0.0.1:0' } : flags);
+    } finally {
+      if (temporary) await rm(temporary, { recursive: true, force: true });
+    }
+  });
+}
+
+async function quickstart(flags: QuickstartFlags): Promise<void> {
+  const directory = join(flags.dataDir, 'quickstart');
+  const repository = await makeExampleRepository(directory);
+  const slipway = await startAll(flags, { exampleRepository: repository.bareDirectory });
+  try {
+    console.log(
+      `Slipway is ready at ${slipway.url}. Now a deployment of examples/greeting, with the pulumi CLI:\n`,
+    );
+    const project = join(repository.workingDirectory, 'greeting');
+    const pulumi = await pulumiCommand(
+      slipway.url,
+      slipway.adminToken,
+      join(directory, 'pulumi-home'),
+      project,
+    );
+    await pulumi.quietly('login', slipway.url);
+    const name = `${flags.organization}/${stack}`;
+    await pulumi.visibly('stack', 'select', '--create', name);
+    await pulumi.visibly('config', 'set', 'name', 'Slipway', '--stack', name);
+    await pulumi.visibly('config', 'set', '--secret', 'signature', 'sealed with a kiss', '--stack', name);
+    await commitAndPush(repository.workingDirectory, 'Configure the stack dev');
+    await pulumi.visibly(
+      ...['deployment', 'settings', 'edit', '--stack', name, '--skip-install-deps'],
+      ...[
+        '--git-url',
+        `http://slipway.internal${exampleRepositoryPath}`,
+        '--branch',
+        'main',
+        '--folder',
+        'greeting',
+      ],
+    );
+    const code = await pulumi.visibly(
+      ...['deployment', 'run', 'update', '--stack', name, '--suppress-stream-logs=false'],
+    );
+    if (code !== 0) {
+      process.exitCode = code;
+      console.error(`\nThe deployment failed; its log is above.`);
+    } else {
+      await pulumi.visibly('stack', 'output', '--stack', name);
+    }
+    if (flags.exit) return;
+    console.log(`\nSlipway goes on running; Ctrl-C stops it. To play with it, in another terminal:`);
+    for (const [variable, value] of Object.entries(pulumi.variables))
+      console.log(`  export ${variable}="${value}"`);
+    console.log(`  cd ${project}\n  pulumi deployment run update --suppress-stream-logs=false`);
+    await untilStopped();
+  } finally {
+    await slipway.close();
+  }
+}
+
+/** The pulumi CLI with a home of its own, so that the user's own logins stay as they are. */
+async function pulumiCommand(url: string, accessToken: string, home: string, project: string) {
+  const cache = { cacheDirectory: cacheDirectory(process.env), report: () => undefined };
+  const pulumi = await ensurePulumiCli(cache);
+  const languageHost = await ensureLanguageHost(cache);
+  const variables = {
+    PATH: `${join(pulumi, '..')}:${languageHost}:${process.env.PATH ?? ''}`,
+    PULUMI_HOME: home,
+    PULUMI_BACKEND_URL: url,
+    PULUMI_ACCESS_TOKEN: accessToken,
+    PULUMI_SKIP_UPDATE_CHECK: 'true',
+  };
+  const options = { cwd: project, env: { ...process.env, ...variables, PULUMI_EXPERIMENTAL: 'true' } };
+  return {
+    variables,
+    quietly: (...args: string[]) => run([pulumi, ...args, '--non-interactive'], options),
+    visibly: (...args: string[]) => {
+      console.log(`$ pulumi ${args.map((each) => (/[\s]/.test(each) ? `'${each}'` : each)).join(' ')}`);
+      return runVisibly([pulumi, ...args, '--non-interactive'], options);
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import { type Server, startServer } from '@slipway/control-plane';
+import { Command } from 'commander';
+import { sandboxOptions, serverOptions } from './options.ts';
+import { type RunnerFlags, startRunnerFromFlags } from './runner.ts';
+import { controlPlaneOptions, type ServerFlags } from './server.ts';
+import { untilStopped } from './until-stopped.ts';
+
+export type UpFlags = ServerFlags & Omit<RunnerFlags, 'server' | 'poolToken'>;
+
+export function upCommand(): Command {
+  const command = new Command('up').description(
+    'start everything on this machine: control plane, database, local runner',
+  );
+  for (const option of [...serverOptions(), ...sandboxOptions()]) command.addOption(option);
+  return command.action(async (flags: UpFlags) => {
+    const slipway = await startAll(flags);
+    console.log(`Slipway is ready at ${slipway.url}`);
+    console.log(`  ${slipway.isolationSentence}`);
+    console.log(`  log in with:  PULUMI_ACCESS_TOKEN=${slipway.adminToken} pulumi login ${slipway.url}`);
+    console.log(
+      `  (the token is also in ${flags.dataDir}/admin-token; the organization is "${flags.organization}")`,
+    );
+    await untilStopped();
+    await slipway.close();
+  });
+}
+
+export interface Slipway {
+  readonly url: string;
+  readonly adminToken: string;
+  /** Where runs execute, in one sentence: names software emulation where there is no hardware acceleration. */
+  readonly isolationSentence: string;
+  close(): Promise<void>;
+}
+
+/** Starts control plane and runner in this process. */
+export async function startAll(
+  flags: UpFlags,
+  extra: { readonly exampleRepository?: string } = {},
+): Promise<Slipway> {
+  const server: Server = await startServer({ ...(await controlPlaneOptions(flags)), ...extra });
+  try {
+    const runner = await startRunnerFromFlags({ ...flags, server: server.url, poolToken: server.poolToken });
+    return {
+      url: server.url,
+      adminToken: server.adminToken,
+      isolationSentence: runner.isolationSentence,
+      close: async () => {
+        await runner.stop();
+        await server.close();
+      },
+    };
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+}

@@ -1,0 +1,78 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+import { expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '..');
+
+/** The arrows of ARCHITECTURE.md: which packages a package may import. */
+const allowedPackages: Record<string, readonly string[]> = {
+  core: [],
+  'control-plane': ['core'],
+  runner: ['core'],
+  executor: ['core'],
+  cli: ['control-plane', 'core', 'runner'],
+};
+/** Modules that `core` may import: it does no I/O, and knows no clock and no randomness. */
+const allowedInCore = ['zod'];
+/** Slices of the control plane, reached from another slice only through their `index.ts`. `tables.ts` declares types. */
+const slices = ['stacks', 'secrets', 'deployments', 'queue', 'pools', 'identity', 'logs', 'examples'];
+
+interface Import {
+  readonly file: string;
+  readonly target: string;
+}
+
+function importsOf(packageName: string): Import[] {
+  const directory = join(root, 'packages', packageName, 'src');
+  return readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .flatMap((name) => {
+      const text = readFileSync(join(directory, name), 'utf8');
+      return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => ({
+        file: name,
+        target: match[1] ?? '',
+      }));
+    });
+}
+
+/** Why an import is forbidden; undefined when it is allowed. */
+function objection(packageName: string, { file, target }: Import): string | undefined {
+  const where = `packages/${packageName}/src/${file} imports ${target}`;
+  const own = /^@slipway\/([a-z-]+)(\/.*)?$/.exec(target);
+  if (own) {
+    if (own[2]) return `${where}: a package is imported by its name only`;
+    return allowedPackages[packageName]?.includes(own[1] ?? '')
+      ? undefined
+      : `${where}: not an arrow of ARCHITECTURE.md`;
+  }
+  if (target.startsWith('.')) {
+    const source = join(root, 'packages', packageName, 'src');
+    const path = relative(source, join(source, file, '..', target));
+    if (path.startsWith('..')) return `${where}: outside its package`;
+    if (packageName !== 'control-plane') return undefined;
+    const [fromSlice = ''] = file.split(sep);
+    const [toSlice = '', ...rest] = path.split(sep);
+    const foreign = slices.includes(toSlice) && toSlice !== fromSlice;
+    return foreign && !['index.ts', 'tables.ts'].includes(rest.join('/'))
+      ? `${where}: a slice is reached through its index.ts`
+      : undefined;
+  }
+  if (packageName === 'core' && !allowedInCore.includes(target)) return `${where}: core imports only zod`;
+  return undefined;
+}
+
+test.each(Object.keys(allowedPackages))('%s imports only what the architecture allows', (packageName) => {
+  const imports = importsOf(packageName);
+  expect(imports.length).toBeGreaterThan(0);
+  expect(imports.flatMap((each) => objection(packageName, each) ?? [])).toEqual([]);
+});
+
+test.each([
+  ['core', { file: 'run.ts', target: 'node:fs' }],
+  ['core', { file: 'run.ts', target: '@slipway/runner' }],
+  ['runner', { file: 'index.ts', target: '@slipway/control-plane' }],
+  ['executor', { file: 'main.ts', target: '../../runner/src/index.ts' }],
+  ['control-plane', { file: 'deployments/routes.ts', target: '../stacks/updates.ts' }],
+])('a forbidden import is found: %s', (packageName, forbidden) => {
+  expect(objection(packageName, forbidden)).toBeDefined();
+});
