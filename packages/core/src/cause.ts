@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * Why a run did not succeed: a closed list. Each cause has a sentence for the user and a next step, so that no run

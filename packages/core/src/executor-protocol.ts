@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Cause, cause } from './cause.ts';
 import { job } from './job.ts';
 import { stepStatus } from './run.ts';
@@ -8,9 +8,13 @@ import { stepStatus } from './run.ts';
  *
  * A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON. A sandbox is hostile: a frame that is too
  * long, not JSON or not of these shapes ends that run with the cause `protocol-violation`, and nothing else.
+ *
+ * The executor speaks first (`ready`); `result` is its last frame. Then it waits until the runner closes the channel
+ * or destroys the sandbox: were it to end by itself, a virtual machine could go before the host has read everything.
  */
 export const maximumFrameBytes = 1024 * 1024;
-const maximumLineCharacters = 64 * 1024;
+/** Most UTF-16 code units of a `log` frame: escaped as JSON they still fit in one frame. */
+export const maximumLineCharacters = 64 * 1024;
 
 /** What the host's network needs inside the sandbox: it reaches git, npm, Node, pip, curl and `pulumi` alike. */
 export const networkSettings = z.object({
@@ -24,7 +28,16 @@ export const networkSettings = z.object({
 export type NetworkSettings = z.infer<typeof networkSettings>;
 
 export const frameToExecutor = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('job'), job, network: networkSettings }),
+  z.object({
+    type: z.literal('job'),
+    job,
+    network: networkSettings,
+    /**
+     * Environment variables of the executor image, for the steps. They are not in the executor's own environment:
+     * a `NODE_OPTIONS` or `LD_PRELOAD` among them would reach its Node.
+     */
+    imageEnvironment: z.record(z.string(), z.string()),
+  }),
   /** Interrupt the running step, wait `graceSeconds`, then kill it. */
   z.object({ type: z.literal('cancel'), graceSeconds: z.number().nonnegative() }),
 ]);
@@ -83,6 +96,8 @@ export function encodeFrame(frame: FrameToExecutor | FrameFromExecutor): Buffer 
   return Buffer.concat([header, body]);
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 /**
  * Turns a stream of chunks into frames. Holds at most one frame (`maximumFrameBytes`) of unread bytes.
  * `push` throws `ProtocolViolation` at the first byte sequence that is not a frame; the decoder is useless after that.
@@ -118,7 +133,7 @@ export class FrameDecoder<Frame> {
   #parse(body: Buffer): Frame {
     let value: unknown;
     try {
-      value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+      value = JSON.parse(utf8.decode(body));
     } catch {
       throw new ProtocolViolation('a frame is not UTF-8 JSON');
     }
@@ -134,20 +149,24 @@ export class FrameDecoder<Frame> {
 
   /** The first `count` bytes as one buffer, left in place. */
   #peek(count: number): Buffer {
-    const first = this.#chunks[0];
-    if (first !== undefined && first.length >= count) return first.subarray(0, count);
-    const joined = Buffer.concat(this.#chunks);
-    this.#chunks = [joined];
-    return joined.subarray(0, count);
+    const first = this.#joined(count);
+    return first.subarray(0, count);
   }
 
   #take(count: number): Buffer {
-    if (count === 0) return Buffer.alloc(0);
-    const bytes = this.#peek(count);
-    const first = this.#chunks[0] as Buffer;
+    const first = this.#joined(count);
     if (first.length === count) this.#chunks.shift();
     else this.#chunks[0] = first.subarray(count);
     this.#length -= count;
-    return bytes;
+    return first.subarray(0, count);
+  }
+
+  /** The first chunk, after joining it with those behind it when it holds less than `count` bytes. */
+  #joined(count: number): Buffer {
+    const first = this.#chunks[0] ?? Buffer.alloc(0);
+    if (first.length >= count) return first;
+    const joined = Buffer.concat(this.#chunks);
+    this.#chunks = [joined];
+    return joined;
   }
 }

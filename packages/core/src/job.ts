@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { stackIdentity } from './names.ts';
 import { operation, workflow } from './run.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * Names of organizations, projects and stacks, as the `pulumi` CLI allows them

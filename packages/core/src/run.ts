@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** What a runner can be asked to do. */
 export const workflow = z.enum(['deployment', 'insights_scan', 'policy_evaluation']);

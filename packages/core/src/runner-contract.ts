@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { cause } from './cause.ts';
 import { job } from './job.ts';
 import { stackIdentity } from './names.ts';
