@@ -1,0 +1,134 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { exampleRepositoryPath } from '@slipway/control-plane';
+import { cacheDirectory, ensureLanguageHost, ensurePulumiCli } from '@slipway/runner';
+import { startAll, type UpFlags } from '../../packages/cli/src/commands/up.ts';
+
+const execute = promisify(execFile);
+
+/** What a finished command printed, and how it ended. */
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A running Slipway with a git repository of its own and a logged-in `pulumi` CLI. */
+export interface SlipwayUnderTest {
+  readonly url: string;
+  readonly adminToken: string;
+  readonly directory: string;
+  /** Working copy of the repository that runs fetch from `repositoryUrl`. */
+  readonly workingCopy: string;
+  readonly repositoryUrl: string;
+  /** Commits everything in the working copy and publishes it. */
+  publish(): Promise<void>;
+  /** Runs the real CLI, in a folder of the working copy. */
+  pulumi(args: readonly string[], options?: { folder?: string; signal?: AbortSignal }): Promise<Finished>;
+  /** Calls the REST API as the administrator. */
+  api(method: string, path: string, body?: unknown): Promise<{ status: number; json: unknown }>;
+  close(): Promise<void>;
+}
+
+export async function startSlipway(flags: Partial<UpFlags> = {}): Promise<SlipwayUnderTest> {
+  const directory = await mkdtemp(join(tmpdir(), 'slipway-test-'));
+  const repository = join(directory, 'repository.git');
+  const workingCopy = join(directory, 'repository');
+  await git(['init', '--quiet', '--bare', '--initial-branch=main', repository]);
+  await git(['clone', '--quiet', repository, workingCopy]);
+  const slipway = await startAll(
+    {
+      listen: '127.0.0.1:0',
+      dataDir: join(directory, 'data'),
+      organization: 'local',
+      isolation: 'container',
+      runners: 1,
+      cpus: 2,
+      memoryMib: 2048,
+      volumeGib: 8,
+      allowPrivateNetworks: [],
+      ...flags,
+    },
+    { exampleRepository: repository },
+  );
+  const cache = { cacheDirectory: cacheDirectory(process.env), report: () => undefined };
+  const cli = await ensurePulumiCli(cache);
+  const environment = {
+    ...process.env,
+    PATH: `${await ensureLanguageHost(cache)}:${process.env.PATH}`,
+    PULUMI_HOME: join(directory, 'pulumi-home'),
+    PULUMI_BACKEND_URL: slipway.url,
+    PULUMI_ACCESS_TOKEN: slipway.adminToken,
+    PULUMI_SKIP_UPDATE_CHECK: 'true',
+    PULUMI_EXPERIMENTAL: 'true',
+  };
+  return {
+    url: slipway.url,
+    adminToken: slipway.adminToken,
+    directory,
+    workingCopy,
+    repositoryUrl: `http://slipway.internal${exampleRepositoryPath}`,
+    publish: async () => {
+      await git(['-C', workingCopy, 'add', '--all']);
+      await git(['-C', workingCopy, 'commit', '--quiet', '--allow-empty', '--message', 'change']);
+      await git(['-C', workingCopy, 'push', '--quiet', 'origin', 'HEAD:main']);
+    },
+    pulumi: (args, { folder = '.', signal } = {}) =>
+      finished([cli, ...args, '--non-interactive'], {
+        cwd: join(workingCopy, folder),
+        env: environment,
+        signal,
+      }),
+    api: async (method, path, body) => {
+      const response = await fetch(`${slipway.url}${path}`, {
+        method,
+        headers: { authorization: `token ${slipway.adminToken}`, 'content-type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      return { status: response.status, json: text === '' ? undefined : JSON.parse(text) };
+    },
+    close: async () => {
+      await slipway.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Copies one of the examples into the working copy. */
+export async function addExample(slipway: SlipwayUnderTest, name: string): Promise<void> {
+  const source = join(import.meta.dirname, '..', '..', 'examples', name);
+  await cp(source, join(slipway.workingCopy, name), {
+    recursive: true,
+    filter: (path) => !path.includes('node_modules'),
+  });
+}
+
+/** A project without a program: for runs whose interest lies in their other steps. */
+export async function addEmptyProject(slipway: SlipwayUnderTest, name: string): Promise<void> {
+  const folder = join(slipway.workingCopy, name);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'Pulumi.yaml'), `name: ${name}\nruntime: nodejs\nmain: index.js\n`);
+  await writeFile(join(folder, 'package.json'), `{"name": "${name}", "private": true}\n`);
+  await writeFile(join(folder, 'index.js'), "'use strict';\n");
+}
+
+async function git(args: readonly string[]): Promise<void> {
+  await execute('git', ['-c', 'user.name=Test', '-c', 'user.email=test@localhost', ...args]);
+}
+
+function finished(
+  argv: readonly string[],
+  options: { cwd: string; env: NodeJS.ProcessEnv; signal?: AbortSignal | undefined },
+): Promise<Finished> {
+  const [command = '', ...rest] = argv;
+  return new Promise((resolve) => {
+    execFile(command, rest, { ...options, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+      const code = error ? (typeof error.code === 'number' ? error.code : 1) : 0;
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
