@@ -1,0 +1,137 @@
+import type { LogLine } from '@slipway/core';
+import { SpoolFile } from './spool-file.ts';
+
+/** What a run may have waiting for the control plane, at most. */
+const spoolCapacityBytes = 64 * 1024 * 1024;
+const maximumBatchLines = 2_000;
+/** With room for the JSON around the lines in a body of 1 MiB. The longest line takes less than half of it. */
+const maximumBatchBytes = 1024 * 1024 - 1024;
+
+/** Lines of one `append` are written in pieces of about this size. */
+const appendBytes = 256 * 1024;
+
+/** A line as it enters: the spool numbers it. */
+export type NewLine = Omit<LogLine, 'sequence'>;
+
+/** Lines that wait to be acknowledged, as the JSON text of an array, ready to be sent. */
+export interface LogBatch {
+  readonly json: Buffer;
+  /** Of the spool; to be released once the batch is acknowledged. */
+  readonly bytes: number;
+}
+
+/**
+ * The log of one run on its way to the control plane. A line that `append` has taken is kept until it is acknowledged.
+ * Lines lie in a file as JSON text, one a line, and nothing of them is kept in memory: a batch is a stretch of that
+ * file, cut at the last whole line.
+ */
+export class LogSpool {
+  readonly #file: SpoolFile;
+  #lastSequence = 0;
+  #changed = Promise.withResolvers<void>();
+  #appending: Promise<void> = Promise.resolve();
+
+  constructor(directory: string, capacityBytes = spoolCapacityBytes) {
+    this.#file = new SpoolFile(directory, capacityBytes);
+  }
+
+  /** Number of the newest line in the spool; 0 before the first one. */
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  get isEmpty(): boolean {
+    return this.#file.usedBytes === 0;
+  }
+
+  /** Enough waits to fill a batch. */
+  get holdsFullBatch(): boolean {
+    return this.#file.usedBytes >= maximumBatchBytes;
+  }
+
+  /** Settles when lines are appended or acknowledged, or at `wake`. */
+  get changed(): Promise<void> {
+    return this.#changed.promise;
+  }
+
+  /**
+   * Takes lines in order and answers when they are in the spool. While the spool is full it waits: whoever awaits it
+   * before reading on passes the pressure back to the sandbox. Rejects with the reason of `signal` when aborted.
+   */
+  append(lines: readonly NewLine[], signal: AbortSignal): Promise<void> {
+    // Numbers follow the order of the calls, also when one of them has to wait for room.
+    const appended = this.#appending.then(() => this.#write(lines, signal));
+    this.#appending = appended.catch(() => undefined);
+    return appended;
+  }
+
+  /** The oldest lines, at most 2,000 and 1 MiB; undefined when there are none. */
+  async nextBatch(): Promise<LogBatch | undefined> {
+    const bytes = await this.#file.peek(maximumBatchBytes);
+    let lines = 0;
+    let end = 0;
+    while (lines < maximumBatchLines) {
+      const newline = bytes.indexOf(0x0a, end);
+      if (newline < 0) break;
+      bytes[newline] = 0x2c; // The comma of the array: inside JSON text a newline is always escaped.
+      end = newline + 1;
+      lines += 1;
+    }
+    if (end === 0) return undefined;
+    const json = Buffer.concat([Buffer.from('['), bytes.subarray(0, end - 1), Buffer.from(']')]);
+    return { json, bytes: end };
+  }
+
+  /** The control plane has stored the batch. */
+  acknowledge(batch: LogBatch): void {
+    this.#file.release(batch.bytes);
+    this.wake();
+  }
+
+  /** Lets those who wait for a change look again. */
+  wake(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers<void>();
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  async #write(lines: readonly NewLine[], signal: AbortSignal): Promise<void> {
+    let sequence = this.#lastSequence;
+    let pending: Buffer[] = [];
+    let pendingBytes = 0;
+    const flush = async () => {
+      await this.#waitForRoom(pendingBytes, signal);
+      await this.#file.append(Buffer.concat(pending));
+      this.#lastSequence = sequence;
+      pending = [];
+      pendingBytes = 0;
+      this.wake();
+    };
+    for (const { step, kind, timestamp, text } of lines) {
+      sequence += 1;
+      const line: LogLine = { sequence, step, kind, timestamp, text };
+      const bytes = Buffer.from(`${JSON.stringify(line)}\n`, 'utf8');
+      pending.push(bytes);
+      pendingBytes += bytes.length;
+      if (pendingBytes >= appendBytes) await flush();
+    }
+    if (pendingBytes > 0) await flush();
+  }
+
+  async #waitForRoom(bytes: number, signal: AbortSignal): Promise<void> {
+    if (this.#file.freeBytes >= bytes) return signal.throwIfAborted();
+    const wake = () => this.wake();
+    signal.addEventListener('abort', wake, { once: true });
+    try {
+      while (this.#file.freeBytes < bytes) {
+        signal.throwIfAborted();
+        await this.changed;
+      }
+    } finally {
+      signal.removeEventListener('abort', wake);
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import type { Executor } from './boot.ts';
+import type { LiveRun } from './live-run.ts';
+import type { Prepared } from './prepare.ts';
+
+/**
+ * Fetches the job with its secrets and sends it down the channel: only now, when the executor waits for it, and
+ * nowhere else. From here on the run counts as running and is never run again by itself.
+ */
+export async function deliverJob(run: LiveRun, { channel }: Executor, { image }: Prepared): Promise<void> {
+  const endPhase = run.phases.begin('job');
+  // The lease may have been counted from a late answer until its first renewal; the job needs one that holds.
+  await run.unlessStopped(run.lease.renewed);
+  const job = await run.unlessStopped(run.ask(() => run.calls.job()));
+  run.hide(job.secrets);
+  await run.report.setup('The executor is ready; its job was delivered');
+  await run.report.setupDone();
+  run.stopped.throwIfAborted();
+  channel.send({
+    type: 'job',
+    job,
+    network: run.context.network,
+    imageEnvironment: image.config.environment,
+  });
+  run.cancellation.executorWorks((graceSeconds) => channel.send({ type: 'cancel', graceSeconds }));
+  endPhase();
+}

@@ -1,0 +1,49 @@
+import { type Ending, refineEnding } from './ending.ts';
+import type { LiveRun } from './live-run.ts';
+
+const maximumMessageCharacters = 8_192;
+const maximumConsoleLines = 100;
+
+/**
+ * Ends a run: the sandbox is destroyed and proven gone while the rest of its log goes out, and only then the control
+ * plane is told, which frees the stack. A run that is another's by now is not reported any more, but destroyed.
+ */
+export async function finish(run: LiveRun, reached: Ending): Promise<void> {
+  run.cancellation.close();
+  const lastLines = consoleLines(run, reached);
+  await Promise.all([
+    run.phases.measure('destroy', run.resources.destroyAll()),
+    run.report.complete(reached, lastLines),
+  ]);
+  const ending = refineEnding(reached, await run.sandbox?.exited);
+  try {
+    await run.ask(() =>
+      run.calls.finish({
+        outcome: ending.outcome,
+        ...(ending.cause && { cause: ending.cause }),
+        ...(ending.message && { message: messageOf(run, ending.message) }),
+        phaseMilliseconds: run.phases.toRecord(),
+        lastSequence: run.report.lastSequence,
+      }),
+    );
+    run.log.info({ ...ending, phaseMilliseconds: run.phases.toRecord() }, 'Run finished');
+  } catch (error) {
+    run.log.error({ err: error, ...ending }, 'The end of a run could not be reported');
+  } finally {
+    run.lease.end();
+    await run.report.close();
+  }
+}
+
+/** After a panic the end of the kernel's console is in the message: it belongs into the log. */
+function consoleLines(run: LiveRun, { cause, message }: Ending): string[] {
+  if (cause !== 'guest-panic' || !message) return [];
+  return message
+    .split('\n')
+    .slice(-maximumConsoleLines)
+    .map((line) => run.mask(line));
+}
+
+function messageOf(run: LiveRun, message: string): string {
+  return run.mask(message).slice(0, maximumMessageCharacters);
+}

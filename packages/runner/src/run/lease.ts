@@ -1,0 +1,108 @@
+import { leaseTiming, type RunCallResponse } from '@slipway/core';
+import { Fenced } from '../control-plane-client/failures.ts';
+import { pause } from '../control-plane-client/retry.ts';
+import type { RunnerLog } from '../runner-options.ts';
+import { RunEnded } from './ending.ts';
+import type { MonotonicClock } from './phases.ts';
+
+const retryMilliseconds = 500;
+
+export interface LeaseOptions {
+  /** As the claim answered. */
+  readonly leaseSeconds: number;
+  readonly heartbeatSeconds: number;
+  readonly heartbeat: () => Promise<RunCallResponse>;
+  readonly clock: MonotonicClock;
+  readonly log: RunnerLog;
+  /** Hears of each answer: it may carry a command. */
+  readonly answered: (answer: RunCallResponse) => void;
+  /** The lease could not be renewed: the sandbox must be gone before it ends. */
+  readonly runsOut: () => void;
+}
+
+/**
+ * The right to hold a run. It is renewed every `heartbeatSeconds` and counted, on the runner's monotonic clock, from
+ * the moment a renewal was *sent*: the control plane cannot have counted from earlier.
+ *
+ * Until the first renewal is answered it counts from the claim's answer, which may be late; nothing can be harmed by
+ * that, since the job is asked for only after `renewed`, and a sandbox without a job has nothing to do.
+ */
+export class Lease {
+  readonly #options: LeaseOptions;
+  readonly #gone = new AbortController();
+  readonly #renewed = Promise.withResolvers<void>();
+  #validUntil: number;
+  #leaseSeconds: number;
+  #runOutTimer: NodeJS.Timeout | undefined;
+  #endTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#leaseSeconds = options.leaseSeconds;
+    this.#validUntil = 0;
+    this.#renewed.promise.catch(() => undefined);
+    this.#countFrom(options.clock());
+    void this.#keep();
+  }
+
+  /** Aborted once the run is certainly no longer this runner's: fenced, given up, or ended and freed. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** Settles at the first renewal; rejects when there will be none. */
+  get renewed(): Promise<void> {
+    return this.#renewed.promise;
+  }
+
+  /** A call was answered that the run is another's. */
+  fence(reason: Fenced): void {
+    this.#release(reason);
+  }
+
+  /** The run is finished: nothing is renewed any more. */
+  end(): void {
+    this.#release(new Error('the run is finished'));
+  }
+
+  async #keep(): Promise<void> {
+    const { clock, heartbeat, heartbeatSeconds, answered, log } = this.#options;
+    while (!this.gone.aborted) {
+      const sentAt = clock();
+      let waitMilliseconds = heartbeatSeconds * 1000;
+      try {
+        const answer = await heartbeat();
+        if (this.gone.aborted) return;
+        this.#leaseSeconds = answer.leaseSeconds;
+        this.#countFrom(sentAt);
+        this.#renewed.resolve();
+        answered(answer);
+      } catch (error) {
+        if (error instanceof Fenced) return this.fence(error);
+        log.warn({ err: error }, 'The lease of a run could not be renewed; trying again');
+        waitMilliseconds = retryMilliseconds;
+      }
+      await pause(waitMilliseconds, this.gone).catch(() => undefined);
+    }
+  }
+
+  #countFrom(moment: number): void {
+    const { clock, runsOut } = this.#options;
+    this.#validUntil = moment + this.#leaseSeconds * 1000;
+    clearTimeout(this.#runOutTimer);
+    clearTimeout(this.#endTimer);
+    const left = this.#validUntil - clock();
+    this.#runOutTimer = setTimeout(runsOut, left - leaseTiming.destroyBeforeEndSeconds * 1000);
+    this.#endTimer = setTimeout(
+      () => this.#release(new RunEnded('runner-lost', 'Its lease has ended.')),
+      left + leaseTiming.freeAfterEndSeconds * 1000,
+    );
+  }
+
+  #release(reason: Error): void {
+    clearTimeout(this.#runOutTimer);
+    clearTimeout(this.#endTimer);
+    this.#renewed.reject(reason);
+    this.#gone.abort(reason);
+  }
+}

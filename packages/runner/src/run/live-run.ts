@@ -1,0 +1,146 @@
+import {
+  type ClaimResponse,
+  maskPatterns,
+  maskWith,
+  type NetworkSettings,
+  type RunCallResponse,
+  type RunOutline,
+  type SecretPatterns,
+} from '@slipway/core';
+import { RunCalls } from '../control-plane-client/calls.ts';
+import type { Connection } from '../control-plane-client/connection.ts';
+import { Fenced } from '../control-plane-client/failures.ts';
+import { promptBackOff, untilAnswered } from '../control-plane-client/retry.ts';
+import type { Sandbox } from '../isolation/isolation.ts';
+import { LogSpool } from '../log-spool/log-spool.ts';
+import type { RunnerLog, RunnerOptions, RunnerParts } from '../runner-options.ts';
+import { Cancellation } from './cancellation.ts';
+import { RunEnded } from './ending.ts';
+import { HeldResources } from './held-resources.ts';
+import { Lease } from './lease.ts';
+import { type MonotonicClock, Phases } from './phases.ts';
+import { RunReport } from './report.ts';
+
+/** What every run of one runner shares. */
+export interface RunnerContext {
+  readonly options: RunnerOptions;
+  readonly parts: RunnerParts;
+  readonly connection: Connection;
+  readonly network: NetworkSettings;
+  readonly heartbeatSeconds: number;
+  readonly clock: MonotonicClock;
+}
+
+/** One run that this runner holds, from claim to finish: what its stages share. */
+export class LiveRun {
+  readonly context: RunnerContext;
+  readonly outline: RunOutline;
+  readonly calls: RunCalls;
+  readonly log: RunnerLog;
+  readonly phases: Phases;
+  readonly resources: HeldResources;
+  readonly cancellation: Cancellation;
+  readonly lease: Lease;
+  readonly report: RunReport;
+  /** Set as soon as there is one. */
+  sandbox: Sandbox | undefined;
+  readonly #stop = new AbortController();
+  #secrets: SecretPatterns = maskPatterns([]);
+
+  constructor(context: RunnerContext, claim: ClaimResponse) {
+    const { options, connection, clock, heartbeatSeconds } = context;
+    // First of all, since it can fail: a run that holds nothing yet is queued again by itself.
+    const spool = new LogSpool(options.dataDirectory);
+    this.context = context;
+    this.outline = claim.run;
+    this.calls = new RunCalls(connection, claim.leaseToken);
+    this.log = withRun(options.log, claim.run.runId);
+    this.phases = new Phases(clock);
+    this.resources = new HeldResources(this.log);
+    this.cancellation = new Cancellation((reason) => this.stop(reason));
+    this.lease = new Lease({
+      leaseSeconds: claim.leaseSeconds,
+      heartbeatSeconds,
+      heartbeat: () => this.calls.heartbeat(),
+      clock,
+      log: this.log,
+      answered: (answer) => this.#obey(answer),
+      runsOut: () => this.stop(new RunEnded('runner-lost', 'The runner could not renew its lease in time.')),
+    });
+    const { gone } = this.lease;
+    gone.addEventListener('abort', () => this.stop(gone.reason), { once: true });
+    this.report = new RunReport({
+      calls: {
+        log: (lines) => this.#obeyed(this.ask(() => this.calls.log(lines))),
+        steps: (steps, sandbox) => this.#obeyed(this.ask(() => this.calls.steps(steps, sandbox))),
+      },
+      spool,
+      gone,
+      stopped: this.stopped,
+      now: () => new Date(),
+      refused: (error) => this.stop(error),
+    });
+  }
+
+  /** Aborted when the run must end before it has a result; the reason is the error that says why. */
+  get stopped(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** Ends the run at once. The first reason counts. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason);
+  }
+
+  /** Waits for `work`, but not longer than the run is allowed to go on. */
+  async unlessStopped<T>(work: Promise<T>): Promise<T> {
+    // Whoever stops does not wait for the work, nor for its failure.
+    work.catch(() => undefined);
+    this.stopped.throwIfAborted();
+    const stopped = Promise.withResolvers<never>();
+    const stop = () => stopped.reject(this.stopped.reason);
+    this.stopped.addEventListener('abort', stop, { once: true });
+    try {
+      return await Promise.race([work, stopped.promise]);
+    } finally {
+      this.stopped.removeEventListener('abort', stop);
+    }
+  }
+
+  /** A call about this run: repeated until it is answered, or until the run is certainly no longer this runner's. */
+  async ask<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await untilAnswered(call, { signal: this.lease.gone, backOff: promptBackOff });
+    } catch (error) {
+      if (error instanceof Fenced) this.lease.fence(error);
+      throw error;
+    }
+  }
+
+  /** From now on these texts are hidden in all that the run tells. */
+  hide(secrets: readonly string[]): void {
+    this.#secrets = maskPatterns(secrets);
+  }
+
+  mask(text: string): string {
+    return maskWith(this.#secrets, text);
+  }
+
+  async #obeyed(answer: Promise<RunCallResponse>): Promise<RunCallResponse> {
+    const answered = await answer;
+    this.#obey(answered);
+    return answered;
+  }
+
+  #obey({ command }: RunCallResponse): void {
+    if (command === 'cancel') this.cancellation.request('cancelled', this.outline.graceSeconds);
+  }
+}
+
+function withRun(log: RunnerLog, runId: string): RunnerLog {
+  return {
+    info: (fields, message) => log.info({ runId, ...fields }, message),
+    warn: (fields, message) => log.warn({ runId, ...fields }, message),
+    error: (fields, message) => log.error({ runId, ...fields }, message),
+  };
+}

@@ -1,0 +1,33 @@
+import { boot } from './boot.ts';
+import { deliverJob } from './deliver-job.ts';
+import { type Ending, endingOfError } from './ending.ts';
+import { execute } from './execute.ts';
+import { finish } from './finish.ts';
+import type { LiveRun } from './live-run.ts';
+import { prepare } from './prepare.ts';
+
+/**
+ * One claimed run, to its end. Whatever happens in a stage ends this run with a cause, destroys what it held, and
+ * touches nothing else: it never rejects.
+ */
+export async function executeRun(run: LiveRun): Promise<void> {
+  let ending: Ending;
+  try {
+    const prepared = await prepare(run);
+    const executor = await boot(run, prepared);
+    await deliverJob(run, executor, prepared);
+    ending = await execute(run, executor);
+  } catch (error) {
+    ending = endingOfFailure(run, error);
+  }
+  await finish(run, ending);
+}
+
+/** A run that was asked to stop ended for that reason, whatever broke on the way. */
+function endingOfFailure(run: LiveRun, error: unknown): Ending {
+  const ending = endingOfError(run.stopped.aborted ? run.stopped.reason : error);
+  if (ending.cause === 'internal-error')
+    run.log.error({ err: error }, 'A run failed by a fault of the runner');
+  const cause = run.cancellation.requested;
+  return cause && ending.cause === 'executor-crashed' ? { ...ending, cause } : ending;
+}

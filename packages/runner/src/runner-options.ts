@@ -1,0 +1,59 @@
+import type { IsolationKind, SandboxSize } from '@slipway/core';
+import type { Image } from './images/image.ts';
+import type { Isolation } from './isolation/isolation.ts';
+import type { SandboxNetwork } from './network/sandbox-network.ts';
+import type { Toolbox } from './toolbox/toolbox.ts';
+
+/** What the user decides about a runner. */
+export interface RunnerOptions {
+  /** The control plane, e.g. `https://slipway.example.com`. Plain HTTP beyond loopback only with `insecureHttp`. */
+  readonly serverUrl: string;
+  readonly poolToken: string;
+  readonly insecureHttp?: boolean;
+  /** Certificate authority of the control plane (PEM), besides the public ones. */
+  readonly serverCertificateAuthority?: string | undefined;
+  readonly isolation: IsolationKind;
+  /** How many runs execute at the same time. */
+  readonly slots: number;
+  /** Size of a sandbox, where the run does not say. */
+  readonly size: SandboxSize;
+  /** Reference of the executor image, where the run does not say. */
+  readonly defaultImage: string;
+  /** Extra certificate authorities (PEM) for everything inside a run; empty when the public ones suffice. */
+  readonly extraCertificates: string;
+  /** How runs reach the outside; addresses that never go through a proxy are added to `noProxy`. */
+  readonly proxy: ProxyOptions;
+  /** Private networks (CIDR) that runs may reach. */
+  readonly allowedPrivateNetworks: readonly string[];
+  /** Takes the log spools, which are unlinked from the start. */
+  readonly dataDirectory: string;
+  readonly log: RunnerLog;
+  /** Longest time from a sandbox's start to the executor's `ready`; by default three minutes. */
+  readonly startDeadlineSeconds?: number;
+}
+
+export interface ProxyOptions {
+  readonly http?: string | undefined;
+  readonly https?: string | undefined;
+  /** Comma-separated, as in `NO_PROXY`. */
+  readonly noProxy?: string | undefined;
+}
+
+/** What a runner is made of. `openRunnerParts` opens the real ones. */
+export interface RunnerParts {
+  readonly isolation: Isolation;
+  readonly images: { resolve(reference: string): Promise<Image> };
+  readonly toolbox: Toolbox;
+  /** A network for one sandbox. */
+  readonly createNetwork: () => Promise<SandboxNetwork>;
+  /** Where runs execute, in one sentence; names software emulation where there is no hardware acceleration. */
+  readonly isolationSentence: string;
+  close(): Promise<void>;
+}
+
+/** A structured log, as pino's. */
+export interface RunnerLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

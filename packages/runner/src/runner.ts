@@ -1,0 +1,194 @@
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { type NetworkSettings, platform, type RegisterRequest, type RegisterResponse } from '@slipway/core';
+import { PoolCalls } from './control-plane-client/calls.ts';
+import { Connection } from './control-plane-client/connection.ts';
+import { CallRefused, Fenced } from './control-plane-client/failures.ts';
+import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
+import { checkServerUrl } from './control-plane-client/server-url.ts';
+import { gatewayHostname, gatewayUrl } from './network/sandbox-network.ts';
+import { claimRun } from './run/claim.ts';
+import { LiveRun, type RunnerContext } from './run/live-run.ts';
+import { executeRun } from './run/run.ts';
+import type { ProxyOptions, RunnerOptions, RunnerParts } from './runner-options.ts';
+import { version } from './version.ts';
+
+const refusedPauseMilliseconds = 10_000;
+
+/** A runner that works for a pool. */
+export interface Runner {
+  readonly runnerId: string;
+  readonly poolName: string;
+  /** Where runs execute, in one sentence; names software emulation where there is no hardware acceleration. */
+  readonly isolationSentence: string;
+  /** How many runs execute now. */
+  readonly liveRuns: number;
+  /**
+   * Claims nothing more, cancels what runs and gives it `graceSeconds` (by default each run's own grace), and answers
+   * when every run is finished. Asking again with a shorter grace hurries it.
+   */
+  stop(graceSeconds?: number): Promise<void>;
+}
+
+/**
+ * Registers with the control plane and executes runs, `slots` at a time, until it is stopped. A control plane that is
+ * not there yet is waited for. Rejects when the options are wrong or the pool token is refused. `parts` are closed at
+ * the end, and also when this rejects.
+ */
+export async function startRunner(
+  options: RunnerOptions,
+  parts: RunnerParts,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Runner> {
+  try {
+    const server = checkServerUrl(options.serverUrl, options.insecureHttp ?? false);
+    await mkdir(options.dataDirectory, { recursive: true, mode: 0o700 });
+    const connection = new Connection(server, options.serverCertificateAuthority);
+    const calls = new PoolCalls(connection, options.poolToken);
+    const registered = await register(calls, options, signal);
+    return new PoolRunner(options, parts, connection, calls, registered);
+  } catch (error) {
+    await parts.close();
+    throw error;
+  }
+}
+
+class PoolRunner implements Runner {
+  readonly poolName: string;
+  readonly isolationSentence: string;
+  readonly #options: RunnerOptions;
+  readonly #context: RunnerContext;
+  readonly #calls: PoolCalls;
+  readonly #live = new Set<LiveRun>();
+  readonly #stopping = new AbortController();
+  readonly #stopped: Promise<void>;
+  #registered: RegisterResponse;
+
+  constructor(
+    options: RunnerOptions,
+    parts: RunnerParts,
+    connection: Connection,
+    calls: PoolCalls,
+    registered: RegisterResponse,
+  ) {
+    this.poolName = registered.poolName;
+    this.isolationSentence = parts.isolationSentence;
+    this.#options = options;
+    this.#calls = calls;
+    this.#registered = registered;
+    this.#context = {
+      options,
+      parts,
+      connection,
+      network: networkSettings(options),
+      heartbeatSeconds: registered.heartbeatSeconds,
+      clock: () => performance.now(),
+    };
+    const slots = Array.from({ length: options.slots }, () => this.#workSlot());
+    this.#stopped = Promise.all(slots).then(async () => {
+      connection.close();
+      await parts.close();
+    });
+  }
+
+  get runnerId(): string {
+    return this.#registered.runnerId;
+  }
+
+  get liveRuns(): number {
+    return this.#live.size;
+  }
+
+  stop(graceSeconds?: number): Promise<void> {
+    this.#stopping.abort(new Error('the runner is being stopped'));
+    for (const { cancellation, outline } of this.#live) {
+      cancellation.request('runner-shutdown', graceSeconds ?? outline.graceSeconds);
+    }
+    return this.#stopped;
+  }
+
+  /** One run after the other. Nothing that goes wrong with one of them ends the slot. */
+  async #workSlot(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.#claimAndExecute(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#options.log.error({ err: error }, 'No run could be claimed; trying again');
+        await pause(refusedPauseMilliseconds, signal).catch(() => undefined);
+        if (isUnknownRunner(error)) await this.#registerAgain(signal);
+      }
+    }
+  }
+
+  async #claimAndExecute(signal: AbortSignal): Promise<void> {
+    const { log, isolation } = this.#options;
+    const startedAt = this.#context.clock();
+    const claim = await claimRun(
+      this.#calls,
+      { runnerId: this.runnerId, platform: platform.enum['linux/amd64'], isolation },
+      { signal, log },
+    );
+    const run = new LiveRun(this.#context, claim);
+    run.phases.record('claim', this.#context.clock() - startedAt);
+    this.#live.add(run);
+    // Stopped while the claim was being answered: the run ends before it has done anything.
+    if (signal.aborted) run.cancellation.request('runner-shutdown', 0);
+    try {
+      await executeRun(run);
+    } finally {
+      this.#live.delete(run);
+    }
+  }
+
+  async #registerAgain(signal: AbortSignal): Promise<void> {
+    try {
+      this.#registered = await register(this.#calls, this.#options, signal);
+    } catch (error) {
+      if (!signal.aborted) this.#options.log.error({ err: error }, 'The runner could not register again');
+    }
+  }
+}
+
+function register(calls: PoolCalls, options: RunnerOptions, signal: AbortSignal): Promise<RegisterResponse> {
+  const request: RegisterRequest = {
+    hostname: hostname(),
+    pid: process.pid,
+    version,
+    platform: platform.enum['linux/amd64'],
+    isolation: options.isolation,
+    slots: options.slots,
+  };
+  return untilAnswered(() => calls.register(request, signal), {
+    signal,
+    backOff: patientBackOff,
+    failed: (error, tries) => options.log.warn({ err: error, tries }, 'Waiting for the control plane'),
+  });
+}
+
+/** The control plane does not know this runner: its database is another one than at the start. */
+function isUnknownRunner(error: unknown): boolean {
+  return error instanceof Fenced || (error instanceof CallRefused && error.status === 404);
+}
+
+/** What reaches git, npm, Node, pip, curl and `pulumi` inside. Loopback and the gateway never go through a proxy. */
+function networkSettings({ extraCertificates, proxy }: RunnerOptions): NetworkSettings {
+  return {
+    gatewayUrl,
+    extraCertificates,
+    proxy: {
+      ...(proxy.http && { http: proxy.http }),
+      ...(proxy.https && { https: proxy.https }),
+      noProxy: directHosts(proxy),
+    },
+  };
+}
+
+function directHosts({ noProxy }: ProxyOptions): string {
+  const wanted = (noProxy ?? '')
+    .split(',')
+    .map((host) => host.trim())
+    .filter((host) => host !== '');
+  return [...new Set([...wanted, 'localhost', '127.0.0.1', '::1', gatewayHostname])].join(',');
+}
