@@ -1,0 +1,22 @@
+import { openChannel } from './channel.ts';
+import { becomeLastVictim } from './memory-priority.ts';
+import { RunnerConnection } from './runner-connection.ts';
+import { serveRunner } from './serve-runner.ts';
+
+/**
+ * The executor: the program inside the sandbox's container that carries out the steps of one run. It talks to the
+ * runner over file descriptor 3, in the frames of the executor protocol, and ends when the runner closes that.
+ */
+const channelFileDescriptor = 3;
+
+becomeLastVictim();
+// A command of the run has no say in when the executor ends: only the runner has.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+
+serveRunner(new RunnerConnection(openChannel(channelFileDescriptor))).then(
+  () => process.exit(),
+  (error) => {
+    console.error('The executor lost the runner:', error);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,42 @@
+import {
+  encodeFrame,
+  FrameDecoder,
+  type FrameFromExecutor,
+  type FrameToExecutor,
+  frameToExecutor,
+} from '@slipway/core';
+import type { Channel } from './channel.ts';
+
+/** Frames are put together to writes of about this size. */
+const writeBytes = 64 * 1024;
+
+/** The channel to the runner, in frames. */
+export class RunnerConnection {
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  /** Settles when the system has taken the frames. Rejects when the runner is gone. */
+  async send(frames: readonly FrameFromExecutor[]): Promise<void> {
+    let batch: Buffer[] = [];
+    let batchBytes = 0;
+    for (const frame of frames) {
+      const bytes = encodeFrame(frame);
+      batch.push(bytes);
+      batchBytes += bytes.length;
+      if (batchBytes < writeBytes) continue;
+      await this.#channel.write(Buffer.concat(batch));
+      batch = [];
+      batchBytes = 0;
+    }
+    if (batchBytes > 0) await this.#channel.write(Buffer.concat(batch));
+  }
+
+  /** Every frame from the runner; ends when the runner is gone, throws `ProtocolViolation` on what is no frame. */
+  async *frames(): AsyncGenerator<FrameToExecutor> {
+    const decoder = new FrameDecoder(frameToExecutor);
+    for await (const chunk of this.#channel.incoming) yield* decoder.push(chunk);
+  }
+}

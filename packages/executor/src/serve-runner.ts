@@ -1,0 +1,44 @@
+import { Cancellation } from './cancellation.ts';
+import type { JobFrame } from './environment.ts';
+import { executeRun } from './run.ts';
+import type { RunnerConnection } from './runner-connection.ts';
+
+/**
+ * Serves one runner: asks for the job, carries it out, reports. Settles when the runner has closed the connection;
+ * what still runs then is killed. Rejects when the runner breaks the protocol.
+ */
+export async function serveRunner(connection: RunnerConnection): Promise<void> {
+  const cancellation = new Cancellation();
+  let hasJob = false;
+  try {
+    await connection.send([{ type: 'ready' }]);
+    for await (const frame of connection.frames()) {
+      if (frame.type === 'cancel') {
+        cancellation.request(frame.graceSeconds);
+      } else if (!hasJob) {
+        hasJob = true;
+        // Not awaited: the connection is read on, for the cancellation.
+        void executeAndReport(frame, connection, cancellation);
+      }
+    }
+  } finally {
+    cancellation.kill();
+  }
+}
+
+async function executeAndReport(
+  frame: JobFrame,
+  connection: RunnerConnection,
+  cancellation: Cancellation,
+): Promise<void> {
+  try {
+    await connection.send([await executeRun(frame, connection, cancellation)]);
+  } catch (error) {
+    const particulars = error instanceof Error ? error.message : String(error);
+    const message = `The executor could not carry out the run: ${particulars}`;
+    // When it is the runner that is gone, this fails too, and the reading of its frames has ended.
+    await connection
+      .send([{ type: 'result', outcome: 'failed', cause: 'internal-error', message }])
+      .catch(() => {});
+  }
+}

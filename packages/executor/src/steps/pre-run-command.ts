@@ -1,0 +1,29 @@
+import { runCommand } from '../command.ts';
+import { expectSuccess } from '../failure-reason.ts';
+import type { Step } from '../step.ts';
+
+const defaultShell = '/bin/sh';
+
+/**
+ * Runs one of the user's own commands in the project's folder, in a shell of its own. `number` is null when it is the
+ * only one.
+ */
+export function preRunCommand(script: string, number: number | null): Step {
+  const name = number === null ? 'Pre-run command' : `Pre-run command ${number}`;
+  return {
+    name,
+    async run({ job, layout, environment, log, cancellation }) {
+      const end = await runCommand(
+        {
+          argv: [job.options.shell ?? defaultShell, '-c', script],
+          workingDirectory: layout.projectDirectory,
+          environment,
+          interrupt: 'group',
+        },
+        log,
+        cancellation,
+      );
+      expectSuccess(end, `The step "${name}"`, 'program-error');
+    },
+  };
+}
