@@ -13,7 +13,7 @@ export async function deliverJob(run: LiveRun, { channel }: Executor, { image }:
   const job = await run.unlessStopped(run.ask(() => run.calls.job()));
   run.hide(job.secrets);
   await run.report.setup('The executor is ready; its job was delivered');
-  await run.report.setupDone();
+  run.report.setupDone();
   run.stopped.throwIfAborted();
   channel.send({
     type: 'job',

@@ -17,52 +17,51 @@ export async function execute(run: LiveRun, { sandbox, channel }: Executor): Pro
     const frames = await channel.next();
     run.stopped.throwIfAborted();
     if (frames === undefined) throw await endedWithoutResult(sandbox);
-    const heard = new Heard();
+    const lines: NewLine[] = [];
+    let result: Result | undefined;
     try {
       for (const frame of frames) {
         conversation.check(frame, Date.now());
-        await hear(run, heard, frame);
+        if (frame.type === 'log') endFirstLogLine();
+        if (frame.type === 'result') result = frame;
+        else lines.push(...hear(run, frame));
       }
     } finally {
       // What came before a violation was said all the same.
-      if (heard.lines.length > 0) endFirstLogLine();
-      await run.report.append(heard.lines);
+      await run.report.append(lines);
     }
-    if (heard.result) {
+    if (result) {
       endExecute();
-      return endingOfResult(run, heard.result);
+      return endingOfResult(run, result);
     }
   }
 }
 
-/** What one chunk of the channel said. */
-class Heard {
-  readonly lines: NewLine[] = [];
-  result: Extract<FrameFromExecutor, { type: 'result' }> | undefined;
-}
+type Result = Extract<FrameFromExecutor, { type: 'result' }>;
 
-async function hear(run: LiveRun, heard: Heard, frame: FrameFromExecutor): Promise<void> {
+/** Takes what a frame says about the steps, and answers the lines that it brings. */
+function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result>): NewLine[] {
   switch (frame.type) {
     case 'plan':
-      return run.report.plan(frame.steps.map((name) => run.mask(name)));
-    case 'step':
-      // A step's header stands between the lines before it and its own.
-      await run.report.append(heard.lines.splice(0));
-      return run.report.moveStep(frame.step + 1, frame.status, normalTimestamp(frame.timestamp));
-    case 'log':
-      heard.lines.push({
-        step: frame.step + 1,
-        kind: 'line',
-        timestamp: normalTimestamp(frame.timestamp),
-        text: run.mask(frame.text),
-      });
-      return;
-    case 'result':
-      heard.result = frame;
+      run.report.plan(frame.steps.map((name) => run.mask(name)));
+      return [];
+    case 'step': {
+      const timestamp = normalTimestamp(frame.timestamp);
+      run.report.moveStep(frame.step + 1, frame.status, timestamp);
+      return frame.status === 'running' ? [run.report.headerOf(frame.step + 1, timestamp)] : [];
+    }
+    case 'log': {
+      const timestamp = normalTimestamp(frame.timestamp);
+      return [{ step: frame.step + 1, kind: 'line', timestamp, text: run.mask(frame.text) }];
+    }
+    // `ready` came before; the contract has no place for `usage` yet.
+    case 'ready':
+    case 'usage':
+      return [];
   }
 }
 
-function endingOfResult(run: LiveRun, result: Extract<FrameFromExecutor, { type: 'result' }>): Ending {
+function endingOfResult(run: LiveRun, result: Result): Ending {
   if (result.outcome === 'succeeded') return { outcome: 'succeeded' };
   const cause = run.cancellation.requested ?? result.cause ?? 'program-error';
   return { outcome: 'failed', cause, ...(result.message && { message: result.message }) };

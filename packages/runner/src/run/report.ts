@@ -52,13 +52,18 @@ export class RunReport {
 
   /** A line of the step `Setup`. The first one starts it. */
   async setup(text: string): Promise<void> {
-    if (this.#steps.reports[setupStep]?.status === 'not-started') await this.moveStep(setupStep, 'running');
-    await this.append([{ step: setupStep, kind: 'line', timestamp: this.#timestamp(), text }]);
+    const timestamp = this.#timestamp();
+    const lines: NewLine[] = [{ step: setupStep, kind: 'line', timestamp, text }];
+    if (this.#steps.reports[setupStep]?.status === 'not-started') {
+      this.moveStep(setupStep, 'running', timestamp);
+      lines.unshift(this.headerOf(setupStep, timestamp));
+    }
+    await this.append(lines);
   }
 
   /** The executor has its job. */
-  setupDone(): Promise<void> {
-    return this.moveStep(setupStep, 'succeeded');
+  setupDone(): void {
+    this.moveStep(setupStep, 'succeeded', this.#timestamp());
   }
 
   /** The steps after `Setup`. */
@@ -67,13 +72,14 @@ export class RunReport {
     this.#sendSteps();
   }
 
-  /** A step that starts gets its header in the log. */
-  async moveStep(step: number, status: StepStatus, timestamp = this.#timestamp()): Promise<void> {
+  moveStep(step: number, status: StepStatus, timestamp: string): void {
     this.#steps.move(step, status, timestamp);
     this.#sendSteps();
-    if (status === 'running') {
-      await this.append([{ step, kind: 'header', timestamp, text: this.#steps.nameOf(step) }]);
-    }
+  }
+
+  /** The line that stands before those of a step. */
+  headerOf(step: number, timestamp: string): NewLine {
+    return { step, kind: 'header', timestamp, text: this.#steps.nameOf(step) };
   }
 
   /** What the run really runs on. */

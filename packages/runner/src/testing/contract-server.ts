@@ -1,0 +1,211 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import {
+  claimRequest,
+  type FinishRequest,
+  finishRequest,
+  type Job,
+  type LogLine,
+  logRequest,
+  type RunOutline,
+  registerRequest,
+  runnerContractPath,
+  type SandboxFacts,
+  type StepReport,
+  stepsRequest,
+} from '@slipway/core';
+
+/** What the control plane knows about one run. */
+export class ContractRun {
+  readonly outline: RunOutline;
+  readonly job: Job;
+  leaseToken = '';
+  nonce: string | undefined;
+  /** By sequence number: a batch that is sent again changes nothing. */
+  readonly lines = new Map<number, LogLine>();
+  readonly calls: { name: string; at: number }[] = [];
+  steps: readonly StepReport[] = [];
+  sandbox: SandboxFacts | undefined;
+  finish: FinishRequest | undefined;
+  cancelled = false;
+  fenced = false;
+
+  constructor(outline: RunOutline, job: Job) {
+    this.outline = outline;
+    this.job = job;
+  }
+
+  count(name: string): number {
+    return this.calls.filter((call) => call.name === name).length;
+  }
+
+  /** The log without headers, in order. */
+  get text(): string[] {
+    return this.sortedLines.filter((line) => line.kind === 'line').map((line) => line.text);
+  }
+
+  get sortedLines(): LogLine[] {
+    return [...this.lines.values()].sort((a, b) => a.sequence - b.sequence);
+  }
+}
+
+/**
+ * - `lose`: the call is carried out, its answer is lost.
+ * - `hang`: the call is neither carried out nor answered.
+ * - a number: answered with that status, not carried out.
+ */
+type Failure = 'lose' | 'hang' | number;
+
+/**
+ * The control plane's side of the runner contract, in memory, over real HTTP. It stands in for the real one where
+ * tests need what the real one does not do on request: lost answers, silence, refusals.
+ */
+export class ContractServer {
+  readonly runs: ContractRun[] = [];
+  readonly claims: string[] = [];
+  leaseSeconds = 30;
+  heartbeatSeconds = 5;
+  readonly #server = createServer((request, response) => void this.#answer(request, response));
+  readonly #sockets = new Set<Socket>();
+  readonly #failures = new Map<string, Failure[]>();
+  #silent = false;
+  #registrations = 0;
+
+  static async start(): Promise<ContractServer> {
+    const server = new ContractServer();
+    server.#server.on('connection', (socket) => {
+      server.#sockets.add(socket);
+      socket.on('close', () => server.#sockets.delete(socket));
+    });
+    await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
+    return server;
+  }
+
+  get url(): string {
+    const { port } = this.#server.address() as AddressInfo;
+    return `http://127.0.0.1:${port}`;
+  }
+
+  get registrations(): number {
+    return this.#registrations;
+  }
+
+  queue(overrides: Partial<RunOutline> = {}, job: Partial<Job> = {}): ContractRun {
+    const runId = `run-${randomUUID()}`;
+    const stack = { organization: 'acme', project: 'shop', stack: 'dev' };
+    const deployment = { id: randomUUID(), version: 1 };
+    const run = new ContractRun(
+      {
+        ...{ runId, workflow: 'deployment', platform: 'linux/amd64', stack, operation: 'update', deployment },
+        ...{ imageReference: null, size: null, graceSeconds: 60 },
+        ...overrides,
+      },
+      {
+        ...{ runId, workflow: 'deployment', stack, operation: 'update', deployment },
+        ...{ jobToken: 'job-token-of-the-run', consoleUrl: '', environment: {}, preRunCommands: [] },
+        source: { kind: 'git', repoUrl: 'https://git.example.com/shop.git' },
+        options: {
+          skipInstallDependencies: false,
+          deleteAfterDestroy: false,
+          remediateIfDriftDetected: false,
+        },
+        ...{ executorRootPath: '/', secrets: ['job-token-of-the-run'] },
+        ...job,
+      },
+    );
+    this.runs.push(run);
+    return run;
+  }
+
+  /** The next calls of this name fail, one for each failure given. */
+  fail(name: string, ...failures: Failure[]): void {
+    this.#failures.set(name, [...(this.#failures.get(name) ?? []), ...failures]);
+  }
+
+  /** Nothing is answered any more, and every connection is cut. */
+  goSilent(): void {
+    this.#silent = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  comeBack(): void {
+    this.#silent = false;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const name = request.url?.slice(runnerContractPath.length + 1) ?? '';
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    if (this.#silent) return void request.socket.destroy();
+    const failure = this.#failures.get(name)?.shift();
+    if (failure === 'hang') return;
+    if (typeof failure === 'number')
+      return send(response, failure, { code: failure, message: 'as the test asked' });
+    const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    const answer = await this.#carryOut(name, request.headers.authorization ?? '', body);
+    if (failure === 'lose') return void request.socket.destroy();
+    send(response, answer.status, answer.body);
+  }
+
+  async #carryOut(
+    name: string,
+    authorization: string,
+    body: unknown,
+  ): Promise<{ status: number; body?: object }> {
+    if (name === 'register') {
+      registerRequest.parse(body);
+      this.#registrations += 1;
+      const { leaseSeconds, heartbeatSeconds } = this;
+      return {
+        status: 200,
+        body: { runnerId: 'runner-1', poolName: 'default', leaseSeconds, heartbeatSeconds },
+      };
+    }
+    if (name === 'claim') return this.#claim(claimRequest.parse(body));
+    const run = this.runs.find((each) => authorization === `lease ${each.leaseToken}`);
+    if (!run || run.fenced)
+      return { status: 409, body: { code: 409, message: 'the lease is no longer yours' } };
+    run.calls.push({ name, at: performance.now() });
+    if (name === 'job') return { status: 200, body: { job: run.job } };
+    if (name === 'log') for (const line of logRequest.parse(body).lines) run.lines.set(line.sequence, line);
+    if (name === 'steps') {
+      const { steps, sandbox } = stepsRequest.parse(body);
+      run.steps = steps;
+      run.sandbox = sandbox ?? run.sandbox;
+    }
+    if (name === 'finish') {
+      run.finish = finishRequest.parse(body);
+      return { status: 204 };
+    }
+    const command = run.cancelled ? { command: 'cancel' } : {};
+    return { status: 200, body: { leaseSeconds: this.leaseSeconds, ...command } };
+  }
+
+  async #claim({ nonce, waitSeconds }: { nonce: string; waitSeconds: number }) {
+    this.claims.push(nonce);
+    const until = performance.now() + waitSeconds * 1000;
+    for (;;) {
+      const run =
+        this.runs.find((each) => each.nonce === nonce) ?? this.runs.find((each) => each.nonce === undefined);
+      if (run) {
+        run.nonce = nonce;
+        run.leaseToken ||= randomUUID();
+        const { outline, leaseToken } = run;
+        return { status: 200, body: { run: outline, leaseToken, leaseSeconds: this.leaseSeconds } };
+      }
+      if (performance.now() >= until || !this.#server.listening || this.#silent) return { status: 204 };
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
+function send(response: ServerResponse, status: number, body?: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(body ? JSON.stringify(body) : undefined);
+}

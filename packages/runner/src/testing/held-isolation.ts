@@ -1,0 +1,123 @@
+import { type Duplex, duplexPair } from 'node:stream';
+import {
+  encodeFrame,
+  FrameDecoder,
+  type FrameFromExecutor,
+  type FrameToExecutor,
+  frameToExecutor,
+} from '@slipway/core';
+import type {
+  DestructionProof,
+  Isolation,
+  Sandbox,
+  SandboxBoot,
+  SandboxExit,
+  SandboxSpec,
+} from '../isolation/isolation.ts';
+
+const boot: SandboxBoot = {
+  accelerated: null,
+  kernelRelease: '6.1.0-test',
+  bootId: '00000000-0000-0000-0000-000000000000',
+  kernelDigest: null,
+  initramfsDigest: null,
+};
+
+/** A sandbox whose inside the test holds: it speaks for the executor, in frames or in any bytes it likes. */
+export class HeldSandbox implements Sandbox {
+  readonly spec: SandboxSpec;
+  readonly channel: Duplex;
+  readonly started: Promise<SandboxBoot>;
+  readonly exited: Promise<SandboxExit>;
+  /** What was sent to the executor. */
+  readonly received: FrameToExecutor[] = [];
+  /** When `destroy` was first called, by the monotonic clock; undefined before. */
+  destroyedAt: number | undefined;
+  /** Set to make the next calls of `destroy` fail. */
+  destroyFailures = 0;
+  readonly #inside: Duplex;
+  readonly #exit = Promise.withResolvers<SandboxExit>();
+
+  constructor(spec: SandboxSpec, started: Promise<SandboxBoot>) {
+    this.spec = spec;
+    this.started = started;
+    this.exited = this.#exit.promise;
+    [this.channel, this.#inside] = duplexPair();
+    const decoder = new FrameDecoder(frameToExecutor);
+    this.#inside.on('data', (chunk: Buffer) => this.received.push(...decoder.push(chunk)));
+    this.#inside.on('error', () => undefined);
+  }
+
+  get isDestroyed(): boolean {
+    return this.destroyedAt !== undefined;
+  }
+
+  say(...frames: FrameFromExecutor[]): void {
+    this.write(Buffer.concat(frames.map(encodeFrame)));
+  }
+
+  /** Answers whether the channel takes more at once. */
+  write(bytes: Buffer): boolean {
+    return this.#inside.write(bytes);
+  }
+
+  /** Settles when the channel takes more. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => this.#inside.once('drain', resolve));
+  }
+
+  /** The process inside ends; what it wrote can still be read. */
+  exit(exit: Partial<SandboxExit> = {}): void {
+    this.#inside.end();
+    this.#exit.resolve({ exitCode: null, signal: null, cause: null, message: '', ...exit });
+  }
+
+  /** The executor closes its descriptor and lives on. */
+  hangUp(): void {
+    this.#inside.end();
+  }
+
+  attach(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  signal(): void {}
+
+  destroy(): Promise<DestructionProof> {
+    if (this.destroyFailures > 0) {
+      this.destroyFailures -= 1;
+      return Promise.reject(new Error('the sandbox could not be destroyed, as the test asked'));
+    }
+    this.destroyedAt ??= performance.now();
+    this.exit({ signal: 'SIGKILL' });
+    return Promise.resolve({ processesReaped: true, nothingLeft: true, milliseconds: 1 });
+  }
+}
+
+/** An isolation whose sandboxes are held by the test. */
+export class HeldIsolation implements Isolation {
+  readonly kind = 'container';
+  readonly sandboxes: HeldSandbox[] = [];
+  /** What `create` does, where it is not to succeed. */
+  createFailure: Error | undefined;
+  started: Promise<SandboxBoot> = Promise.resolve(boot);
+  #created = Promise.withResolvers<void>();
+
+  create(spec: SandboxSpec): Promise<Sandbox> {
+    if (this.createFailure) return Promise.reject(this.createFailure);
+    const sandbox = new HeldSandbox(spec, this.started);
+    this.sandboxes.push(sandbox);
+    this.#created.resolve();
+    this.#created = Promise.withResolvers<void>();
+    return Promise.resolve(sandbox);
+  }
+
+  /** The sandbox of the `count`-th run, from 1 on. */
+  async sandbox(count = 1): Promise<HeldSandbox> {
+    for (;;) {
+      const sandbox = this.sandboxes[count - 1];
+      if (sandbox) return sandbox;
+      await this.#created.promise;
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { defaultSandboxSize } from '@slipway/core';
+import { type Runner, type RunnerOptions, type RunnerParts, startRunner } from '../src/index.ts';
+import { ContractServer } from '../src/testing/contract-server.ts';
+import { HeldIsolation } from '../src/testing/held-isolation.ts';
+
+const deadlineMilliseconds = 20_000;
+
+/** A runner between a control plane that the test controls and sandboxes that the test holds. */
+export class RunSetting implements AsyncDisposable {
+  readonly server: ContractServer;
+  readonly isolation = new HeldIsolation();
+  readonly directory: string;
+  readonly logged: { level: string; fields: object; message: string }[] = [];
+  /** Of sandbox networks. */
+  readonly networks = { created: 0, destroyed: 0 };
+  images: RunnerParts['images'] = {
+    resolve: (reference) =>
+      Promise.resolve({
+        reference,
+        digest: 'sha256:1111',
+        erofsPath: '/nowhere',
+        config: { environment: { NODE_OPTIONS: '--inspect' } },
+      }),
+  };
+  #runner: Runner | undefined;
+
+  private constructor(server: ContractServer, directory: string) {
+    this.server = server;
+    this.directory = directory;
+  }
+
+  static async create(): Promise<RunSetting> {
+    return new RunSetting(
+      await ContractServer.start(),
+      await mkdtemp(join(tmpdir(), 'slipway-runner-test-')),
+    );
+  }
+
+  get options(): RunnerOptions {
+    return {
+      serverUrl: this.server.url,
+      poolToken: 'pool-token',
+      isolation: 'container',
+      slots: 1,
+      size: defaultSandboxSize,
+      defaultImage: 'localhost/slipway/executor:latest',
+      extraCertificates: 'PEM of the private authority',
+      proxy: { https: 'http://proxy.example.com:3128', noProxy: 'internal.example.com' },
+      allowedPrivateNetworks: [],
+      dataDirectory: this.directory,
+      log: {
+        info: (fields, message) => void this.logged.push({ level: 'info', fields, message }),
+        warn: (fields, message) => void this.logged.push({ level: 'warn', fields, message }),
+        error: (fields, message) => void this.logged.push({ level: 'error', fields, message }),
+      },
+    };
+  }
+
+  get parts(): RunnerParts {
+    return {
+      isolation: this.isolation,
+      images: this.images,
+      toolbox: { digest: 'sha256:2222', erofsPath: '/nowhere', executorArgv: ['/slipway/executor'] },
+      createNetwork: () => {
+        this.networks.created += 1;
+        return Promise.resolve({
+          enter: [],
+          namespacePath: '/nowhere',
+          gatewayPort: 80,
+          nameserver: '127.0.0.53',
+          destroy: async () => {
+            this.networks.destroyed += 1;
+          },
+        });
+      },
+      isolationSentence: 'Runs execute in the hands of a test.',
+      close: () => Promise.resolve(),
+    };
+  }
+
+  async start(options: Partial<RunnerOptions> = {}): Promise<Runner> {
+    this.#runner = await startRunner({ ...this.options, ...options }, this.parts);
+    return this.#runner;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const stopping = this.#runner?.stop(0);
+    for (const run of this.server.runs) run.fenced = true;
+    await stopping;
+    await this.server.close();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Waits until `condition` answers something other than undefined or false. */
+export async function eventually<T>(condition: () => T | undefined | false): Promise<T> {
+  const until = performance.now() + deadlineMilliseconds;
+  for (;;) {
+    const value = condition();
+    if (value !== undefined && value !== false) return value;
+    if (performance.now() > until) throw new Error(`this never came true: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
