@@ -1,0 +1,149 @@
+import {
+  createServer,
+  Agent as HttpAgent,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as requestHttp,
+  type ServerResponse,
+} from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { getCACertificates } from 'node:tls';
+import { gatewayHostname } from './sandbox-network.ts';
+
+export interface GatewayOptions {
+  /** The control plane, `http://…` or `https://…`; a path before its routes is kept. */
+  readonly controlPlaneUrl: URL;
+  /** Certificate authorities in PEM, besides the ones that Node knows, for a control plane with a private one. */
+  readonly extraCertificates?: string;
+}
+
+/** The control plane as one sandbox sees it. */
+export interface Gateway {
+  /** TCP port on the host's 127.0.0.1. */
+  readonly port: number;
+  /** Ends every connection. */
+  close(): Promise<void>;
+}
+
+/** Of one sandbox. `pulumi` keeps a handful of connections open; a flood waits at the sandbox's own door. */
+const maximumConnections = 128;
+const maximumHeaderBytes = 32 * 1024;
+const headersTimeoutMilliseconds = 30_000;
+/** The longest upload, also out of an emulated machine. */
+const requestTimeoutMilliseconds = 15 * 60_000;
+/** Silence of the control plane after which it counts as gone. Longer than any of its long polls. */
+const upstreamSilenceMilliseconds = 5 * 60_000;
+
+/** RFC 9110, 7.6.1: they concern one connection and are not passed on. */
+const hopByHopHeaders = new Set([
+  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection'],
+  ...['te', 'trailer', 'transfer-encoding', 'upgrade'],
+]);
+/** A sandbox has no say in where it comes from. */
+const forwardingHeaders = /^(forwarded|x-forwarded-.*|x-real-ip)$/;
+
+/**
+ * Starts a reverse proxy on the host's loopback that leads to the control plane and nowhere else: path, query, method
+ * and body are the sandbox's, the destination is not. Bodies stream both ways, with back-pressure. The control plane
+ * sees `Host: slipway.internal`.
+ *
+ * One gateway per sandbox, so that one that floods does not take its neighbours' connections.
+ */
+export async function startGateway({
+  controlPlaneUrl,
+  extraCertificates = '',
+}: GatewayOptions): Promise<Gateway> {
+  const secure = controlPlaneUrl.protocol === 'https:';
+  const agentOptions = {
+    keepAlive: true,
+    maxSockets: maximumConnections,
+    timeout: upstreamSilenceMilliseconds,
+  };
+  const agent = secure
+    ? new HttpsAgent({ ...agentOptions, ca: [...getCACertificates('default'), extraCertificates] })
+    : new HttpAgent(agentOptions);
+  const request = secure ? requestHttps : requestHttp;
+  const basePath = controlPlaneUrl.pathname.replace(/\/$/, '');
+
+  function forward(incoming: IncomingMessage, answer: ServerResponse): void {
+    const path = incoming.url ?? '';
+    // An absolute URL asks for a proxy to anywhere.
+    if (!path.startsWith('/')) {
+      fail(answer, 400, `The gateway only leads to the control plane; ask for a path, not for "${path}".`);
+      return;
+    }
+    const outgoing = request({
+      agent,
+      hostname: controlPlaneUrl.hostname.replace(/^\[|\]$/g, ''),
+      port: controlPlaneUrl.port,
+      method: incoming.method,
+      path: basePath + path,
+      headers: { ...endToEndHeaders(incoming.headers), host: gatewayHostname },
+      timeout: upstreamSilenceMilliseconds,
+    });
+    outgoing.once('timeout', () => outgoing.destroy(new Error('no answer for five minutes')));
+    outgoing.once('response', (response) => {
+      answer.writeHead(response.statusCode ?? 502, endToEndHeaders(response.headers));
+      response.once('error', () => answer.destroy());
+      response.pipe(answer);
+      // Answered before it read everything: the rest is of no use to anyone.
+      response.once('end', () => incoming.unpipe(outgoing));
+    });
+    outgoing.once('error', (error) => {
+      if (answer.headersSent) return;
+      fail(
+        answer,
+        502,
+        `The control plane does not answer (${error.message}). The runner keeps trying; see its log.`,
+      );
+    });
+    answer.once('close', () => outgoing.destroy());
+    incoming.pipe(outgoing);
+  }
+
+  const server = createServer(
+    {
+      maxHeaderSize: maximumHeaderBytes,
+      headersTimeout: headersTimeoutMilliseconds,
+      requestTimeout: requestTimeoutMilliseconds,
+    },
+    forward,
+  );
+  server.maxConnections = maximumConnections;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the gateway has no TCP port');
+
+  return {
+    port: address.port,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      agent.destroy();
+      await closed;
+    },
+  };
+}
+
+function endToEndHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const named = new Set((headers.connection ?? '').toLowerCase().split(/\s*,\s*/));
+  return Object.fromEntries(
+    Object.entries(headers).filter(
+      ([name]) => !hopByHopHeaders.has(name) && !named.has(name) && !forwardingHeaders.test(name),
+    ),
+  );
+}
+
+/** Errors in the shape that the `pulumi` CLI shows to its user. */
+function fail(answer: ServerResponse, code: number, message: string): void {
+  const body = JSON.stringify({ code, message });
+  answer.writeHead(code, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  });
+  answer.end(body);
+}
