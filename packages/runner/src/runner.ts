@@ -14,6 +14,7 @@ import type { ProxyOptions, RunnerOptions, RunnerParts } from './runner-options.
 import { version } from './version.ts';
 
 const refusedPauseMilliseconds = 10_000;
+const unknownPauseMilliseconds = 500;
 
 /** A runner that works for a pool. */
 export interface Runner {
@@ -116,8 +117,9 @@ class PoolRunner implements Runner {
       } catch (error) {
         if (signal.aborted) return;
         this.#options.log.error({ err: error }, 'No run could be claimed; trying again');
-        await pause(refusedPauseMilliseconds, signal).catch(() => undefined);
-        if (isUnknownRunner(error)) await this.#registerAgain(signal);
+        const unknown = isUnknownRunner(error);
+        await pause(unknown ? unknownPauseMilliseconds : refusedPauseMilliseconds, signal).catch(() => {});
+        if (unknown) await this.#registerAgain(signal);
       }
     }
   }

@@ -88,7 +88,7 @@ export class RunSetting implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const stopping = this.#runner?.stop(0);
-    for (const run of this.server.runs) run.fenced = true;
+    for (const sandbox of this.isolation.sandboxes) sandbox.exit();
     await stopping;
     await this.server.close();
     await rm(this.directory, { recursive: true, force: true });

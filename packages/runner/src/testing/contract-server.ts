@@ -69,6 +69,7 @@ export class ContractServer {
   readonly #server = createServer((request, response) => void this.#answer(request, response));
   readonly #sockets = new Set<Socket>();
   readonly #failures = new Map<string, Failure[]>();
+  readonly #unwilling = new Map<string, number>();
   #silent = false;
   #registrations = 0;
 
@@ -123,6 +124,12 @@ export class ContractServer {
     this.#failures.set(name, [...(this.#failures.get(name) ?? []), ...failures]);
   }
 
+  /** Every call of this name is answered with `status` and not carried out, until `status` is undefined. */
+  refuse(name: string, status: number | undefined): void {
+    if (status === undefined) this.#unwilling.delete(name);
+    else this.#unwilling.set(name, status);
+  }
+
   /** Nothing is answered any more, and every connection is cut. */
   goSilent(): void {
     this.#silent = true;
@@ -143,7 +150,7 @@ export class ContractServer {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     if (this.#silent) return void request.socket.destroy();
-    const failure = this.#failures.get(name)?.shift();
+    const failure = this.#unwilling.get(name) ?? this.#failures.get(name)?.shift();
     if (failure === 'hang') return;
     if (typeof failure === 'number')
       return send(response, failure, { code: failure, message: 'as the test asked' });

@@ -1,0 +1,107 @@
+import type { FrameFromExecutor } from '@slipway/core';
+import { expect, test } from 'vitest';
+import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { eventually, RunSetting } from './run-setting.ts';
+
+const plan: FrameFromExecutor = { type: 'plan', steps: ['Get source'] };
+
+async function working(setting: RunSetting): Promise<HeldSandbox> {
+  const sandbox = await setting.isolation.sandbox();
+  sandbox.say({ type: 'ready' });
+  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
+  sandbox.say(plan);
+  return sandbox;
+}
+
+const cancelFrames = (sandbox: HeldSandbox) => sandbox.received.filter((frame) => frame.type === 'cancel');
+
+test('a cancelled run has its grace, and ends as cancelled', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.1;
+  const run = setting.server.queue({ graceSeconds: 30 });
+  await setting.start();
+  const sandbox = await working(setting);
+  run.cancelled = true;
+  await eventually(() => cancelFrames(sandbox).length > 0);
+  await eventually(() => run.count('heartbeat') > 5);
+  expect(cancelFrames(sandbox)).toEqual([{ type: 'cancel', graceSeconds: 30 }]);
+  expect(sandbox.isDestroyed).toBe(false);
+  sandbox.say({ type: 'result', outcome: 'failed', cause: 'cancelled', message: 'It was interrupted.' });
+  expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'failed', cause: 'cancelled' });
+});
+
+test('a run that does not mind being cancelled is destroyed after its grace', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.1;
+  const run = setting.server.queue({ graceSeconds: 1 });
+  await setting.start();
+  const sandbox = await working(setting);
+  run.cancelled = true;
+  await eventually(() => cancelFrames(sandbox).length > 0);
+  const cancelledAt = performance.now();
+  const finish = await eventually(() => run.finish);
+  expect(finish).toMatchObject({ outcome: 'failed', cause: 'cancelled' });
+  expect(finish.message).toContain('grace of 1 s');
+  expect((sandbox.destroyedAt ?? 0) - cancelledAt).toBeGreaterThan(1_000);
+});
+
+test('a run that had succeeded before the cancellation reached it has succeeded', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.1;
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  run.cancelled = true;
+  await eventually(() => cancelFrames(sandbox).length > 0);
+  sandbox.say({ type: 'result', outcome: 'succeeded' });
+  expect((await eventually(() => run.finish)).outcome).toBe('succeeded');
+});
+
+test('an executor that dies of its cancellation ends as cancelled', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.1;
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  run.cancelled = true;
+  await eventually(() => cancelFrames(sandbox).length > 0);
+  sandbox.exit({ signal: 'SIGINT' });
+  expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'failed', cause: 'cancelled' });
+});
+
+test('a run that is cancelled before it has its job ends at once and gets none', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  run.cancelled = true;
+  await setting.start();
+  const finish = await eventually(() => run.finish);
+  expect(finish).toMatchObject({ outcome: 'failed', cause: 'cancelled' });
+  expect(run.count('job')).toBe(0);
+  expect(setting.isolation.sandboxes.every((sandbox) => sandbox.isDestroyed)).toBe(true);
+  expect(setting.networks.destroyed).toBe(setting.networks.created);
+});
+
+test('a runner that is stopped claims nothing more and gives what runs its grace', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue({ graceSeconds: 20 });
+  const runner = await setting.start();
+  const sandbox = await working(setting);
+  const stopped = runner.stop();
+  await eventually(() => cancelFrames(sandbox).length > 0);
+  const waiting = setting.server.queue();
+  expect(cancelFrames(sandbox)).toEqual([{ type: 'cancel', graceSeconds: 20 }]);
+  sandbox.say({ type: 'result', outcome: 'failed', cause: 'cancelled', message: 'It was interrupted.' });
+  await stopped;
+  expect(run.finish).toMatchObject({ outcome: 'failed', cause: 'runner-shutdown' });
+  expect(waiting.nonce).toBeUndefined();
+});
+
+test('a runner that is stopped before the job was delivered ends the run without having done anything', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  const runner = await setting.start();
+  await setting.isolation.sandbox();
+  await runner.stop();
+  expect(run.finish).toMatchObject({ outcome: 'failed', cause: 'runner-shutdown' });
+  expect(run.count('job')).toBe(0);
+});

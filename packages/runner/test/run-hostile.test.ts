@@ -1,0 +1,161 @@
+import { encodeFrame, type FrameFromExecutor } from '@slipway/core';
+import { expect, test } from 'vitest';
+import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { eventually, RunSetting } from './run-setting.ts';
+
+const now = () => new Date().toISOString();
+const plan: FrameFromExecutor = { type: 'plan', steps: ['Get source', 'pulumi update'] };
+const succeeded: FrameFromExecutor = { type: 'result', outcome: 'succeeded' };
+const log = (step: number, text = 'line', timestamp = now()): FrameFromExecutor => {
+  return { type: 'log', step, text, timestamp };
+};
+
+/** Bytes that stand as a frame on the channel without being one. */
+function rawFrame(body: string | Buffer): Buffer {
+  const bytes = Buffer.from(body);
+  const header = Buffer.alloc(4);
+  header.writeUInt32BE(bytes.length);
+  return Buffer.concat([header, bytes]);
+}
+
+async function working(setting: RunSetting, count = 1): Promise<HeldSandbox> {
+  const sandbox = await setting.isolation.sandbox(count);
+  sandbox.say({ type: 'ready' });
+  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
+  return sandbox;
+}
+
+const violations: Record<string, (sandbox: HeldSandbox) => void> = {
+  'a frame longer than the maximum': (sandbox) => sandbox.write(Buffer.from([0x7f, 0xff, 0xff, 0xff, 0x20])),
+  'a frame that is not JSON': (sandbox) => sandbox.write(rawFrame('{"type":')),
+  'a frame that is not UTF-8': (sandbox) => sandbox.write(rawFrame(Buffer.from([0x22, 0xff, 0xfe, 0x22]))),
+  'a frame of an unknown type': (sandbox) => sandbox.write(rawFrame('{"type":"exploit"}')),
+  'an empty frame': (sandbox) => sandbox.write(rawFrame('')),
+  'ready twice': (sandbox) => sandbox.say({ type: 'ready' }),
+  'two plans': (sandbox) => sandbox.say(plan, plan),
+  'a line before the plan': (sandbox) => sandbox.say(log(0)),
+  'a step before the plan': (sandbox) =>
+    sandbox.say({ type: 'step', step: 0, status: 'running', timestamp: now() }),
+  'a line of a step out of the plan': (sandbox) => sandbox.say(plan, log(2)),
+  'a step out of the plan': (sandbox) =>
+    sandbox.say(plan, { type: 'step', step: 2, status: 'running', timestamp: now() }),
+  'a step that succeeds without having run': (sandbox) =>
+    sandbox.say(plan, { type: 'step', step: 0, status: 'succeeded', timestamp: now() }),
+  'a step that runs twice': (sandbox) => {
+    const running: FrameFromExecutor = { type: 'step', step: 0, status: 'running', timestamp: now() };
+    sandbox.say(plan, running, running);
+  },
+  'a result twice': (sandbox) => sandbox.say(plan, succeeded, succeeded),
+  'a line after the result': (sandbox) => sandbox.say(plan, succeeded, log(0)),
+  'a timestamp of long ago': (sandbox) => sandbox.say(plan, log(0, 'line', '1970-01-01T00:00:00Z')),
+  'a timestamp of the far future': (sandbox) => sandbox.say(plan, log(0, 'line', '9999-12-31T23:59:59Z')),
+};
+
+for (const [name, violate] of Object.entries(violations)) {
+  test(`a sandbox that sends ${name} ends that run as a violation, and the next run is served`, async () => {
+    await using setting = await RunSetting.create();
+    const run = setting.server.queue();
+    const next = setting.server.queue();
+    await setting.start();
+    const sandbox = await working(setting);
+    violate(sandbox);
+    const finish = await eventually(() => run.finish);
+    expect(finish).toMatchObject({ outcome: 'failed', cause: 'protocol-violation' });
+    expect(finish.message).toMatch(/\w/);
+    expect(sandbox.isDestroyed).toBe(true);
+    (await working(setting, 2)).say(plan, succeeded);
+    expect((await eventually(() => next.finish)).outcome).toBe('succeeded');
+  });
+}
+
+test('an executor that speaks before it has its job gets none', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await setting.isolation.sandbox();
+  sandbox.say({ type: 'ready' }, plan);
+  expect(await eventually(() => run.finish)).toMatchObject({ cause: 'protocol-violation' });
+  expect(run.count('job')).toBe(0);
+});
+
+test('lines that came before a violation are in the log', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  await setting.start();
+  (await working(setting)).say(plan, log(0, 'the last words'), log(7));
+  await eventually(() => run.finish);
+  expect(run.text).toContain('the last words');
+});
+
+test('an executor that ends without a result ends the run with the way it ended', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  sandbox.say(plan, log(0, 'about to die'));
+  sandbox.exit({ signal: 'SIGKILL' });
+  const finish = await eventually(() => run.finish);
+  expect(finish).toMatchObject({ outcome: 'failed', cause: 'executor-crashed' });
+  expect(finish.message).toContain('SIGKILL');
+  expect(run.text).toContain('about to die');
+});
+
+for (const cause of ['out-of-memory', 'guest-panic', 'guest-powered-off', 'disk-full'] as const) {
+  test(`a sandbox that ends with ${cause} ends the run with that cause`, async () => {
+    await using setting = await RunSetting.create();
+    const run = setting.server.queue();
+    await setting.start();
+    (await working(setting)).exit({ cause, message: 'the last line of the console' });
+    const finish = await eventually(() => run.finish);
+    expect(finish).toMatchObject({ outcome: 'failed', cause });
+    expect(finish.message).toContain('the last line of the console');
+    expect(run.text.includes('the last line of the console')).toBe(cause === 'guest-panic');
+  });
+}
+
+test('a failure that the executor reports is told as the limit that the sandbox saw', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  sandbox.say(plan, { type: 'result', outcome: 'failed', cause: 'program-error', message: 'exit code 137' });
+  sandbox.exit({ cause: 'out-of-memory', message: 'The kernel killed node.' });
+  const finish = await eventually(() => run.finish);
+  expect(finish).toMatchObject({ outcome: 'failed', cause: 'out-of-memory' });
+  expect(finish.message).toBe('The kernel killed node. exit code 137');
+});
+
+test('an executor that hangs up and lives on is destroyed', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  sandbox.hangUp();
+  expect(await eventually(() => run.finish)).toMatchObject({ cause: 'executor-crashed' });
+  expect(sandbox.isDestroyed).toBe(true);
+});
+
+test('an endless flood of frames starves neither the heartbeat nor another run', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.2;
+  const flooding = setting.server.queue();
+  const other = setting.server.queue();
+  await setting.start({ slots: 2 });
+  const [first, second] = [await working(setting, 1), await working(setting, 2)];
+  const flood = first.received[0]?.type === 'job' && first.received[0].job.runId === flooding.outline.runId;
+  const [hostile, peaceful] = flood ? [first, second] : [second, first];
+  hostile.say(plan);
+  const usage = encodeFrame({ type: 'usage', timestamp: now(), cpuSeconds: 1, memoryMiB: 1, diskMiB: 1 });
+  const chunk = Buffer.concat(Array.from({ length: 500 }, () => usage));
+  let flooded = true;
+  const endless = (async () => {
+    while (flooded) if (!hostile.write(chunk)) await hostile.drained();
+  })();
+  const before = flooding.count('heartbeat');
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  expect(flooding.count('heartbeat') - before).toBeGreaterThanOrEqual(6);
+  peaceful.say(plan, succeeded);
+  expect((await eventually(() => other.finish)).outcome).toBe('succeeded');
+  flooded = false;
+  await endless;
+});

@@ -1,0 +1,135 @@
+import type { FrameFromExecutor } from '@slipway/core';
+import { expect, test } from 'vitest';
+import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { eventually, RunSetting } from './run-setting.ts';
+
+const plan: FrameFromExecutor = { type: 'plan', steps: ['Get source'] };
+const succeeded: FrameFromExecutor = { type: 'result', outcome: 'succeeded' };
+const line = (text: string): FrameFromExecutor => {
+  return { type: 'log', step: 0, text, timestamp: new Date().toISOString() };
+};
+
+async function working(setting: RunSetting): Promise<HeldSandbox> {
+  const sandbox = await setting.isolation.sandbox();
+  sandbox.say({ type: 'ready' });
+  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
+  sandbox.say(plan);
+  return sandbox;
+}
+
+test('a control plane that restarts ends no run, and no line is lost', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.2;
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  sandbox.say(line('before'));
+  await eventually(() => run.text.includes('before'));
+  setting.server.goSilent();
+  sandbox.say(line('meanwhile'));
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  sandbox.say(line('still silent'), succeeded);
+  await eventually(() => sandbox.isDestroyed);
+  expect(run.finish).toBeUndefined();
+  setting.server.comeBack();
+  expect((await eventually(() => run.finish)).outcome).toBe('succeeded');
+  expect(run.text.slice(-3)).toEqual(['before', 'meanwhile', 'still silent']);
+});
+
+test('a runner that cannot renew its lease destroys the sandbox five seconds before the lease ends', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.leaseSeconds = 7;
+  setting.server.heartbeatSeconds = 0.5;
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  setting.server.goSilent();
+  const lastRenewal = run.calls.filter((call) => call.name === 'heartbeat').at(-1)?.at ?? 0;
+  await eventually(() => sandbox.isDestroyed);
+  const destroyedAfter = (sandbox.destroyedAt ?? 0) - lastRenewal;
+  expect(destroyedAfter).toBeGreaterThan(1_800);
+  expect(destroyedAfter).toBeLessThanOrEqual(2_050);
+  // The lease has not ended yet: what there is to say is still taken.
+  setting.server.comeBack();
+  expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });
+});
+
+test('a run that is another runner’s by now is destroyed at once and not reported', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.1;
+  const run = setting.server.queue();
+  const runner = await setting.start();
+  const sandbox = await working(setting);
+  const fencedAt = performance.now();
+  run.fenced = true;
+  await eventually(() => sandbox.isDestroyed);
+  expect((sandbox.destroyedAt ?? 0) - fencedAt).toBeLessThan(500);
+  await eventually(() => runner.liveRuns === 0);
+  expect(run.finish).toBeUndefined();
+});
+
+test('the job is asked for only when the lease was renewed', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.fail('heartbeat', 503, 503);
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await setting.isolation.sandbox();
+  sandbox.say({ type: 'ready' });
+  await eventually(() => sandbox.received.length > 0);
+  const names = run.calls.map((call) => call.name);
+  expect(names.indexOf('heartbeat')).toBeLessThan(names.indexOf('job'));
+});
+
+test('answers that are lost change nothing: each line is stored once, the run is finished once', async () => {
+  await using setting = await RunSetting.create();
+  for (const call of ['claim', 'heartbeat', 'steps', 'job', 'finish']) setting.server.fail(call, 'lose');
+  setting.server.fail('log', 'lose', 503, 'lose');
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  sandbox.say(line('one'), line('two'), succeeded);
+  const finish = await eventually(() => run.finish);
+  expect(finish.outcome).toBe('succeeded');
+  expect(run.text.slice(-2)).toEqual(['one', 'two']);
+  expect(finish.lastSequence).toBe(run.lines.size);
+  expect(setting.server.claims[0]).toBe(setting.server.claims[1]);
+  expect(setting.isolation.sandboxes).toHaveLength(1);
+});
+
+test('finish is sent only when the sandbox is proven gone, however often that takes', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  sandbox.destroyFailures = 2;
+  sandbox.say(succeeded);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  expect(run.finish).toBeUndefined();
+  const finish = await eventually(() => run.finish);
+  expect(finish.outcome).toBe('succeeded');
+  const finishedAt = run.calls.find((call) => call.name === 'finish')?.at ?? 0;
+  expect(finishedAt).toBeGreaterThanOrEqual(sandbox.destroyedAt ?? Number.POSITIVE_INFINITY);
+});
+
+test('from the result to the finish it takes less than a second', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  const resultAt = performance.now();
+  sandbox.say(line('last'), succeeded);
+  await eventually(() => run.finish);
+  expect((run.calls.find((call) => call.name === 'finish')?.at ?? 0) - resultAt).toBeLessThan(1_000);
+});
+
+test('the first line of a quiet log is readable within 100 ms', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await working(setting);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const saidAt = performance.now();
+  sandbox.say(line('first'));
+  await eventually(() => run.text.includes('first'));
+  expect(performance.now() - saidAt).toBeLessThan(100);
+});

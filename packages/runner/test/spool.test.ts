@@ -1,0 +1,157 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { encodeFrame, type FrameFromExecutor, logLine } from '@slipway/core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import * as z from 'zod';
+import { LogSpool, type NewLine } from '../src/log-spool/log-spool.ts';
+import { SpoolFile } from '../src/log-spool/spool-file.ts';
+import { eventually, RunSetting } from './run-setting.ts';
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'slipway-spool-test-'));
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+const never = new AbortController().signal;
+const line = (text: string): NewLine => ({
+  step: 0,
+  kind: 'line',
+  timestamp: '2026-01-01T00:00:00.000Z',
+  text,
+});
+
+test('the spool gives back what was appended, in order, also around the end of its file', async () => {
+  const file = new SpoolFile(directory, 1_000);
+  let appended = '';
+  let released = '';
+  for (let round = 0; round < 50; round += 1) {
+    const piece = `${round}:`.padEnd(337, String.fromCharCode(97 + (round % 26)));
+    await file.append(Buffer.from(piece));
+    appended += piece;
+    const bytes = await file.peek(round % 3 === 0 ? 200 : 10_000);
+    released += bytes.toString();
+    file.release(bytes.length);
+  }
+  released += (await file.peek(10_000)).toString();
+  expect(released).toBe(appended);
+  file.close();
+});
+
+test('the spool has no name in the file system', async () => {
+  const spool = new LogSpool(directory);
+  await spool.append([line('a line that must not be found')], never);
+  expect(await readdir(directory)).toEqual([]);
+  spool.close();
+});
+
+test('a batch has at most 2,000 lines and 1 MiB, and is the same until it is acknowledged', async () => {
+  const spool = new LogSpool(directory);
+  await spool.append(
+    Array.from({ length: 2_500 }, (_, index) => line(`line ${index}`)),
+    never,
+  );
+  const first = await spool.nextBatch();
+  const again = await spool.nextBatch();
+  if (!first || !again) throw new Error('no batch');
+  expect(again.json.equals(first.json)).toBe(true);
+  const lines = z.array(logLine).parse(JSON.parse(first.json.toString()));
+  expect(lines.map(({ sequence }) => sequence)).toEqual(
+    Array.from({ length: 2_000 }, (_, index) => index + 1),
+  );
+  spool.acknowledge(first);
+  const rest = await spool.nextBatch();
+  if (!rest) throw new Error('no batch');
+  expect(z.array(logLine).parse(JSON.parse(rest.json.toString()))[0]?.sequence).toBe(2_001);
+  spool.acknowledge(rest);
+  expect(await spool.nextBatch()).toBeUndefined();
+
+  // The worst line that a frame may hold: each character is six bytes of JSON.
+  const worst = '\u0001'.repeat(64 * 1024);
+  await spool.append([line(worst), line(worst), line(worst)], never);
+  const large = await spool.nextBatch();
+  expect(large?.json.length).toBeLessThan(1024 * 1024);
+  expect(z.array(logLine).parse(JSON.parse(String(large?.json)))).toHaveLength(2);
+  spool.close();
+});
+
+test('a full spool takes no line until one is acknowledged, and numbers have no gap when it is given up', async () => {
+  const spool = new LogSpool(directory, 4_096);
+  const stop = new AbortController();
+  await spool.append([line('x'.repeat(3_000))], never);
+  let taken = false;
+  const waiting = spool.append([line('y'.repeat(3_000))], never).then(() => {
+    taken = true;
+  });
+  const givenUp = spool.append([line('z'.repeat(3_000))], stop.signal);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(taken).toBe(false);
+  expect(spool.lastSequence).toBe(1);
+  const batch = await spool.nextBatch();
+  if (batch) spool.acknowledge(batch);
+  await waiting;
+  stop.abort(new Error('given up'));
+  await expect(givenUp).rejects.toThrow('given up');
+  expect(spool.lastSequence).toBe(2);
+  spool.close();
+});
+
+test('a run whose log the control plane does not take is held up, renews its lease, loses nothing and stays small', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.2;
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await setting.isolation.sandbox();
+  sandbox.say({ type: 'ready' });
+  await eventually(() => sandbox.received.length > 0);
+  sandbox.say({ type: 'plan', steps: ['flood'] });
+  await eventually(() => run.text.length > 4);
+
+  setting.server.refuse('log', 503);
+  const before = usedBytes();
+  const text = 'x'.repeat(30_000);
+  let said = 0;
+  let heldUp = false;
+  while (!heldUp) {
+    const frame: FrameFromExecutor = {
+      type: 'log',
+      step: 0,
+      timestamp: new Date().toISOString(),
+      text: `${said} ${text}`,
+    };
+    said += 1;
+    const takenAtOnce = sandbox.write(encodeFrame(frame));
+    if (!takenAtOnce) heldUp = !(await within(sandbox.drained(), 1_500));
+  }
+  const spooledBytes = said * text.length;
+  expect(spooledBytes).toBeGreaterThan(60 * 1024 * 1024);
+  expect(spooledBytes).toBeLessThan(70 * 1024 * 1024);
+  const beats = run.count('heartbeat');
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  expect(run.count('heartbeat') - beats).toBeGreaterThanOrEqual(3);
+  expect(usedBytes() - before).toBeLessThan(10 * 1000 * 1000);
+
+  setting.server.refuse('log', undefined);
+  sandbox.say({ type: 'result', outcome: 'succeeded' });
+  expect((await eventually(() => run.finish)).outcome).toBe('succeeded');
+  const numbers = run.text.filter((each) => each.endsWith('x')).map((each) => Number(each.split(' ')[0]));
+  expect(numbers).toEqual(Array.from({ length: said }, (_, index) => index));
+});
+
+function within(work: Promise<void>, milliseconds: number): Promise<boolean> {
+  return Promise.race([
+    work.then(() => true),
+    new Promise<boolean>((resolve) => setTimeout(() => resolve(false), milliseconds)),
+  ]);
+}
+
+/** What is in use after a collection, off the heap included. */
+function usedBytes(): number {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
