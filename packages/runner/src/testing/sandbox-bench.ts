@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SandboxSize } from '@slipway/core';
+import type { Isolation, Sandbox, SandboxSpec } from '../isolation/isolation.ts';
+import { type Gateway, startGateway } from '../network/gateway.ts';
+import { createSandboxNetwork } from '../network/pasta-network.ts';
+import type { SandboxNetwork } from '../network/sandbox-network.ts';
+import { hostTraces } from './host-traces.ts';
+import { buildTinyImage } from './tiny-image.ts';
+
+/** What a sandbox of a test differs in from the usual one. */
+export interface BenchSpec {
+  readonly size?: Partial<SandboxSize>;
+  readonly pidLimit?: number;
+  readonly hostname?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly workingDirectory?: string;
+}
+
+/**
+ * Starts sandboxes of one isolation in the real surroundings that they have in a runner: a network each, with a
+ * gateway that leads to an HTTP server (which answers every path with `the control plane has <path>`), the tiny image,
+ * and a folder of their own for the isolation's files.
+ */
+export class SandboxBench {
+  readonly folder: string;
+  /** Where the isolation keeps its files; empty when no sandbox runs. */
+  readonly sandboxFolder: string;
+  readonly controlPlanePort: number;
+  readonly #isolation: Isolation;
+  readonly #server: Server;
+  readonly #parts: ReturnType<typeof buildTinyImage>;
+  readonly #running: { sandbox: Sandbox; network: SandboxNetwork; gateway: Gateway }[] = [];
+
+  private constructor(
+    folder: string,
+    isolation: Isolation,
+    server: Server,
+    parts: ReturnType<typeof buildTinyImage>,
+  ) {
+    this.folder = folder;
+    this.sandboxFolder = join(folder, 'sandboxes');
+    this.#isolation = isolation;
+    this.#server = server;
+    this.#parts = parts;
+    const address = server.address();
+    this.controlPlanePort = typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  static async open(openIsolation: (sandboxFolder: string) => Promise<Isolation>): Promise<SandboxBench> {
+    const folder = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
+    mkdirSync(join(folder, 'sandboxes'));
+    const isolation = await openIsolation(join(folder, 'sandboxes'));
+    const server = createServer((request, response) => response.end(`the control plane has ${request.url}`));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return new SandboxBench(folder, isolation, server, buildTinyImage(folder));
+  }
+
+  /** A sandbox that runs `script` with the image's shell. */
+  async start(script: string, differences: BenchSpec = {}): Promise<Sandbox> {
+    const gateway = await startGateway({
+      controlPlaneUrl: new URL(`http://127.0.0.1:${this.controlPlanePort}`),
+    });
+    const network = await createSandboxNetwork({ gatewayHostPort: gateway.port });
+    const spec: SandboxSpec = {
+      id: `bench-${randomUUID()}`,
+      image: this.#parts.image,
+      toolbox: this.#parts.toolbox,
+      size: { cpus: 1, memoryMiB: 512, volumeGiB: 1, ...differences.size },
+      pidLimit: differences.pidLimit ?? 256,
+      process: {
+        argv: ['/bin/sh', '-c', script],
+        environment: differences.environment ?? { PATH: '/bin' },
+        workingDirectory: differences.workingDirectory ?? '/',
+      },
+      hostname: differences.hostname ?? 'sandbox',
+      network,
+    };
+    const sandbox = await this.#isolation.create(spec);
+    this.#running.push({ sandbox, network, gateway });
+    return sandbox;
+  }
+
+  /** Destroys every sandbox and what served it. */
+  async clear(): Promise<void> {
+    for (const { sandbox, network, gateway } of this.#running.splice(0)) {
+      await sandbox.destroy();
+      await network.destroy();
+      await gateway.close();
+    }
+  }
+
+  /** What of sandboxes can be seen on the host. */
+  traces(): string[] {
+    return hostTraces([this.folder, 'bench-'], this.sandboxFolder);
+  }
+
+  async close(): Promise<void> {
+    await this.clear();
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+/** Everything that the sandbox writes to its channel until it ends, as text. Destroys it. */
+export async function outputOf(sandbox: Sandbox): Promise<string> {
+  const chunks: Buffer[] = [];
+  sandbox.channel.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await sandbox.started;
+  await sandbox.exited;
+  // What is still on its way through the channel when the process has ended.
+  await Promise.race([new Promise((resolve) => sandbox.channel.once('end', resolve)), sleep(500)]);
+  await sandbox.destroy();
+  return Buffer.concat(chunks).toString();
+}
+
+/** Waits until the sandbox has written `text` to its channel; what comes after it is dropped. */
+export function untilItWrites(sandbox: Sandbox, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let seen = '';
+    const listen = (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (!seen.includes(text)) return;
+      sandbox.channel.off('data', listen);
+      resolve();
+    };
+    sandbox.channel.on('data', listen);
+    void sandbox.exited.then(({ message }) =>
+      reject(new Error(`it ended before it wrote "${text}": ${message}; ${seen}`)),
+    );
+  });
+}

@@ -1,0 +1,293 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import { networkInterfaces } from 'node:os';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Isolation } from '../src/isolation/isolation.ts';
+import { outputOf, SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
+import { buildTinyDevice } from '../src/testing/tiny-image.ts';
+
+export interface ConformanceOptions {
+  /** Opens the isolation; it keeps its files in `sandboxFolder`. */
+  readonly open: (sandboxFolder: string) => Promise<Isolation>;
+  /** Bytes sent each way through the channel. */
+  readonly channelMiB?: number;
+  /** Memory of the sandbox in the out-of-memory test. */
+  readonly smallMemoryMiB?: number;
+  /** Longest time of one test. */
+  readonly timeoutMilliseconds?: number;
+}
+
+/** What every isolation promises. Called by the test file of each. */
+export function describeIsolation(name: string, options: ConformanceOptions): void {
+  const { open, channelMiB = 100, smallMemoryMiB = 256, timeoutMilliseconds = 60_000 } = options;
+
+  describe(`a sandbox of isolation ${name}`, { timeout: timeoutMilliseconds }, () => {
+    let bench: SandboxBench;
+    beforeAll(async () => {
+      bench = await SandboxBench.open(open);
+    });
+    afterEach(() => bench.clear());
+    afterAll(() => bench.close());
+
+    describe('channel', () => {
+      test(`carries ${channelMiB} MiB each way without a changed byte`, async () => {
+        const sandbox = await bench.start('cat <&3 >&3');
+        await sandbox.started;
+        const sent = createHash('sha256');
+        const received = createHash('sha256');
+        const total = channelMiB * 1024 * 1024;
+        const back = new Promise<void>((resolve) => {
+          let length = 0;
+          sandbox.channel.on('data', (chunk: Buffer) => {
+            received.update(chunk);
+            length += chunk.length;
+            if (length >= total) resolve();
+          });
+        });
+        for (let piece = 0; piece < channelMiB; piece += 1) {
+          const bytes = randomBytes(1024 * 1024);
+          sent.update(bytes);
+          if (!sandbox.channel.write(bytes))
+            await new Promise((resolve) => sandbox.channel.once('drain', resolve));
+        }
+        await back;
+        expect(received.digest('hex')).toBe(sent.digest('hex'));
+      });
+
+      test('stops the writer inside while nobody reads', async () => {
+        const writes16MiB = 'dd if=/dev/zero bs=65536 count=256 >&3 2>/dev/null';
+        const sandbox = await bench.start(`${writes16MiB} & sleep 3; kill -0 $! && exit 7; exit 0`);
+        expect(await sandbox.exited).toMatchObject({ exitCode: 7 });
+      });
+
+      test('ends when the process ends', async () => {
+        const sandbox = await bench.start('printf last >&3');
+        expect(await outputOf(sandbox)).toBe('last');
+      });
+    });
+
+    describe('end', () => {
+      test.each([0, 1, 42])('with exit code %i is told as such', async (code) => {
+        const sandbox = await bench.start(`exit ${code}`);
+        expect(await sandbox.exited).toMatchObject({ exitCode: code, signal: null, cause: null });
+      });
+
+      test.each(['SIGINT', 'SIGTERM'] as const)(
+        'by %s: the process gets it and may handle it',
+        async (signal) => {
+          const sandbox = await bench.start(
+            `trap 'exit 7' ${signal.slice(3)}; echo ready >&3; while :; do sleep 60 & wait; done`,
+          );
+          await untilItWrites(sandbox, 'ready');
+          sandbox.signal(signal);
+          expect(await sandbox.exited).toMatchObject({ exitCode: 7, signal: null });
+        },
+      );
+
+      test('by SIGKILL is told with its signal', async () => {
+        const sandbox = await bench.start('echo ready >&3; sleep 60');
+        await untilItWrites(sandbox, 'ready');
+        sandbox.signal('SIGKILL');
+        expect(await sandbox.exited).toMatchObject({ exitCode: null, signal: 'SIGKILL', cause: null });
+      });
+
+      test('of a program that is not there is told as an exit or a failed start, with its name', async () => {
+        const sandbox = await bench.start('exec /bin/not-there');
+        await sandbox.started.catch(() => {});
+        expect(await sandbox.exited).toMatchObject({ exitCode: 127 });
+      });
+    });
+
+    describe('limit', () => {
+      test('of memory: a process that takes more is killed, and the end says why', async () => {
+        const takesTwice = `dd if=/dev/zero of=/dev/null bs=${smallMemoryMiB * 2}M count=1`;
+        const sandbox = await bench.start(`${takesTwice}; exit 9`, { size: { memoryMiB: smallMemoryMiB } });
+        const exit = await sandbox.exited;
+        expect(exit).toMatchObject({ exitCode: 9, cause: 'out-of-memory' });
+        expect(exit.message).toContain(`${smallMemoryMiB} MiB`);
+      });
+
+      test('of memory: what fits is not killed', async () => {
+        const takesHalf = `dd if=/dev/zero of=/dev/null bs=${smallMemoryMiB / 2}M count=1`;
+        const sandbox = await bench.start(takesHalf, { size: { memoryMiB: smallMemoryMiB } });
+        expect(await sandbox.exited).toMatchObject({ exitCode: 0, cause: null });
+      });
+
+      test('of CPUs: three busy processes use no more than one CPU', async () => {
+        const sandbox = await bench.start(`
+          read before rest < /proc/uptime
+          for i in 1 2 3; do timeout 4 sh -c 'while :; do :; done' & done
+          wait
+          read after rest < /proc/uptime
+          echo "$before $after" >&3
+          times >&3`);
+        const [uptimes = '', , children = ''] = (await outputOf(sandbox)).split('\n');
+        const [before = 0, after = 0] = uptimes.split(' ').map(Number);
+        const [user = 0, system = 0] = [...children.matchAll(/(\d+)m([\d.]+)s/g)].map(
+          ([, minutes, seconds]) => Number(minutes) * 60 + Number(seconds),
+        );
+        const cpus = (user + system) / (after - before);
+        expect(cpus).toBeGreaterThan(0.1);
+        expect(cpus).toBeLessThan(1.2);
+      });
+
+      test('of processes: a fork bomb ends at the limit and leaves the rest alone', async () => {
+        const sandbox = await bench.start(
+          `sh -c 'i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); done' 2>/dev/null
+           set -- /proc/[0-9]*; echo $# >&3`,
+          { pidLimit: 64 },
+        );
+        const alive = Number(await outputOf(sandbox));
+        expect(alive).toBeGreaterThan(32);
+        // In a virtual machine the listing shows what belongs to the container alone, as it does elsewhere.
+        expect(alive).toBeLessThanOrEqual(64);
+      });
+
+      test('of the volume: a full one says so to the writer', async () => {
+        const sandbox = await bench.start(
+          'dd if=/dev/zero of=/tmp/fill bs=1M count=1100 2>/tmp/error; grep -c "No space left" /tmp/error >&3; df -m / | tail -1 >&3',
+        );
+        const [mentions, usage = ''] = (await outputOf(sandbox)).split('\n');
+        expect(mentions).toBe('1');
+        const sizeMiB = Number(usage.trim().split(/\s+/)[1]);
+        expect(sizeMiB).toBeGreaterThan(850);
+        expect(sizeMiB).toBeLessThanOrEqual(1024);
+      });
+    });
+
+    describe('inside', () => {
+      test('has exactly the environment and working directory that were asked for', async () => {
+        const sandbox = await bench.start('cat /proc/$$/environ >&3; readlink /proc/$$/cwd >&3', {
+          environment: { PATH: '/bin', GREETING: 'two words\nand a line' },
+          workingDirectory: '/var/lib/program',
+        });
+        const output = await outputOf(sandbox);
+        expect(output.split('\0').sort()).toEqual([
+          '/var/lib/program\n',
+          'GREETING=two words\nand a line',
+          'PATH=/bin',
+        ]);
+      });
+
+      test('has standard input, output, error and the channel open, and nothing else of the host', async () => {
+        const sandbox = await bench.start('ls /proc/$$/fd >&3');
+        expect((await outputOf(sandbox)).split('\n')).toEqual(['0', '1', '2', '3', '']);
+      });
+
+      test('runs in the root of the image, writable, with the toolbox read-only beside it', async () => {
+        const sandbox = await bench.start(`
+          echo changed > /etc/passwd && cat /etc/passwd >&3
+          /slipway/bin/busybox echo tools >&3
+          touch /slipway/x 2>/dev/null || echo read-only >&3`);
+        expect(await outputOf(sandbox)).toBe('changed\ntools\nread-only\n');
+      });
+
+      test('cannot load modules, mount, see devices of the host or reach into other processes', async () => {
+        const sandbox = await bench.start(`
+          mount -t tmpfs none /tmp 2>/dev/null && echo mounted >&3
+          ls /dev/vda /dev/loop0 /dev/sda /dev/kvm /dev/mem 2>/dev/null >&3
+          echo 1 2>/dev/null > /proc/sys/kernel/panic && echo sysctl >&3
+          ls /proc/1/root/ >/dev/null; for p in /proc/[0-9]*; do [ $p = /proc/$$ ] || echo other >&3; break; done
+          echo done >&3`);
+        expect(await outputOf(sandbox)).toBe('done\n');
+      });
+
+      test('two at once have host names, machine ids and files of their own', async () => {
+        const script = 'echo mine >> /tmp/file; hostname >&3; cat /etc/machine-id /tmp/file >&3';
+        const [first, second] = await Promise.all([
+          bench.start(script, { hostname: 'first' }),
+          bench.start(script, { hostname: 'second' }),
+        ]);
+        const outputs = await Promise.all([outputOf(first), outputOf(second)]);
+        expect(outputs[0]).toMatch(/^first\n[0-9a-f]{32}\nmine\n$/);
+        expect(outputs[1]).toMatch(/^second\n[0-9a-f]{32}\nmine\n$/);
+        expect(outputs[0].split('\n')[1]).not.toBe(outputs[1].split('\n')[1]);
+      });
+    });
+
+    describe('network', () => {
+      test('reaches the control plane as http://slipway.internal', async () => {
+        const sandbox = await bench.start('wget -q -O - http://slipway.internal/api/user >&3');
+        expect(await outputOf(sandbox)).toBe('the control plane has /api/user');
+      });
+
+      test('reaches nothing else of the host, and no private or metadata address', async () => {
+        const other = createServer((_request, response) => response.end('of the host'));
+        await new Promise<void>((resolve) => other.listen(0, '0.0.0.0', resolve));
+        const address = other.address();
+        const port = typeof address === 'object' && address !== null ? address.port : 0;
+        const addresses = Object.values(networkInterfaces())
+          .flatMap((ofInterface) => ofInterface ?? [])
+          .filter(({ family }) => family === 'IPv4')
+          .map((entry) => entry.address);
+        const tried = [
+          ...addresses,
+          '10.0.2.2',
+          '169.254.169.254',
+          '10.1.2.3',
+          '172.17.0.1',
+          '192.168.1.1',
+          '100.100.100.200',
+        ];
+        const sandbox = await bench.start(
+          `for a in ${tried.join(' ')}; do wget -q -T 5 -O - http://$a:${port}/ >&3 2>/dev/null && echo "reached $a" >&3; done; echo tried >&3`,
+        );
+        const output = await outputOf(sandbox);
+        other.close();
+        expect(output).toBe('tried\n');
+      });
+    });
+
+    test('gets a device while it runs, and can read and not write it', async () => {
+      const path = buildTinyDevice(bench.folder, 'attached late');
+      const sandbox = await bench.start(`
+        echo ready >&3; read go <&3
+        cat /slipway-devices/cache/content >&3
+        touch /slipway-devices/cache/x 2>/dev/null || echo " read-only" >&3`);
+      await untilItWrites(sandbox, 'ready');
+      await sandbox.attach({ name: 'cache', path });
+      sandbox.channel.write('go\n');
+      expect(await outputOf(sandbox)).toBe('attached late read-only\n');
+    });
+
+    describe('destroy', () => {
+      test('ends a running sandbox within a second, also when asked twice, and leaves nothing behind', async () => {
+        const before = bench.traces();
+        const sandbox = await bench.start(
+          'dd if=/dev/urandom of=/tmp/file bs=1M count=20; echo ready >&3; sleep 600',
+        );
+        await untilItWrites(sandbox, 'ready');
+        await sandbox.attach({ name: 'cache', path: buildTinyDevice(bench.folder, 'attached') });
+        expect(bench.traces().length).toBeGreaterThan(before.length);
+
+        const [proof, again] = await Promise.all([sandbox.destroy(), sandbox.destroy()]);
+        expect(proof).toMatchObject({ processesReaped: true, nothingLeft: true });
+        expect(proof.milliseconds).toBeLessThanOrEqual(1000);
+        expect(again).toEqual(proof);
+        expect(await sandbox.destroy()).toEqual(proof);
+        await sandbox.exited;
+        await bench.clear();
+        expect(bench.traces()).toEqual(before);
+      });
+
+      test('before it has started leaves nothing behind either', async () => {
+        const before = bench.traces();
+        const sandbox = await bench.start('sleep 600');
+        sandbox.started.catch(() => {});
+        await sandbox.destroy();
+        await sandbox.exited;
+        await bench.clear();
+        expect(bench.traces()).toEqual(before);
+      });
+
+      test('after it ended by itself leaves nothing behind either', async () => {
+        const before = bench.traces();
+        const sandbox = await bench.start('exit 3');
+        await sandbox.exited;
+        await sandbox.destroy();
+        await bench.clear();
+        expect(bench.traces()).toEqual(before);
+      });
+    });
+  });
+}
