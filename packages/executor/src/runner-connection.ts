@@ -13,25 +13,30 @@ const writeBytes = 64 * 1024;
 /** The channel to the runner, in frames. */
 export class RunnerConnection {
   readonly #channel: Channel;
+  #saidResult = false;
 
   constructor(channel: Channel) {
     this.#channel = channel;
   }
 
-  /** Settles when the system has taken the frames. Rejects when the runner is gone. */
+  /**
+   * Settles when the system has taken the frames. Rejects when the runner is gone. A result is the last word: what a
+   * process in the background still writes after it is dropped.
+   */
   async send(frames: readonly FrameFromExecutor[]): Promise<void> {
     let batch: Buffer[] = [];
     let batchBytes = 0;
-    for (const frame of frames) {
+    for (const [index, frame] of frames.entries()) {
       const bytes = encodeFrame(frame);
       batch.push(bytes);
       batchBytes += bytes.length;
-      if (batchBytes < writeBytes) continue;
+      if (batchBytes < writeBytes && index < frames.length - 1) continue;
+      if (this.#saidResult) return;
+      this.#saidResult = frame.type === 'result';
       await this.#channel.write(Buffer.concat(batch));
       batch = [];
       batchBytes = 0;
     }
-    if (batchBytes > 0) await this.#channel.write(Buffer.concat(batch));
   }
 
   /** Every frame from the runner; ends when the runner is gone, throws `ProtocolViolation` on what is no frame. */

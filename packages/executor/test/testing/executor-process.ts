@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
@@ -60,10 +60,11 @@ export class ExecutorProcess implements AsyncDisposable {
   async frame<Found extends FrameFromExecutor>(
     find: (frame: FrameFromExecutor) => frame is Found,
   ): Promise<Found> {
-    const search = () => this.frames.find(find);
+    let searched = 0;
     return new Promise((resolve, reject) => {
       const look = () => {
-        const found = search();
+        const found = this.frames.slice(searched).find(find);
+        searched = this.frames.length;
         if (!found) return;
         this.#waiting.delete(look);
         resolve(found);
@@ -105,6 +106,12 @@ export async function execute(frame: JobFrame): Promise<RunRecord> {
   await using executor = new ExecutorProcess();
   executor.send(frame);
   return await executor.record();
+}
+
+/** Whether a process still runs; one that ended counts as gone, also when nobody has waited for it. */
+export async function isRunning(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  return stat !== null && !/\) [ZX] /.test(stat);
 }
 
 /** A folder that is removed at the end. */
