@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { Empty } from "google-protobuf/google/protobuf/empty_pb.js";
+import { Empty } from 'google-protobuf/google/protobuf/empty_pb.js';
 
 const children = new Set();
 

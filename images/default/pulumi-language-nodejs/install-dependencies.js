@@ -18,7 +18,9 @@ export async function installDependencies(request, write, signal) {
   const name = runtimeOptions(request).packagemanager || recognise(directory);
   const manager = packageManagers[name];
   if (!manager) {
-    throw new Error(`The package manager "${name}" is not known; use one of ${Object.keys(packageManagers)}.`);
+    throw new Error(
+      `The package manager "${name}" is not known; use one of ${Object.keys(packageManagers)}.`,
+    );
   }
   const child = startChild(name, manager.install, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
   signal.addEventListener('abort', () => child.kill('SIGTERM'));
@@ -29,7 +31,8 @@ export async function installDependencies(request, write, signal) {
       ? new Error(`${name} is not installed here; install it, or remove ${manager.lockFile} to use npm.`)
       : error;
   });
-  if (end.code !== 0) throw new Error(`\`${name} install\` failed (${end.signal ?? `exit code ${end.code}`}).`);
+  if (end.code !== 0)
+    throw new Error(`\`${name} install\` failed (${end.signal ?? `exit code ${end.code}`}).`);
 }
 
 /** By the nearest lock file; npm where there is none. */

@@ -1,4 +1,16 @@
 export { cacheDirectory } from './cache-directory.ts';
+export type { Image, ImageConfig } from './images/image.ts';
+export { createImageStore, type ImageStore } from './images/image-store.ts';
+export { ImageUnavailableError } from './images/image-unavailable.ts';
 export type { Isolation, Sandbox } from './isolation/isolation.ts';
 export { type Runner, startRunner } from './runner.ts';
 export type { ProxyOptions, RunnerLog, RunnerOptions, RunnerParts } from './runner-options.ts';
+export {
+  type BuiltImage,
+  buildDefaultImage,
+  defaultImageReference,
+} from './setup/default-image/default-image.ts';
+export { ensureLanguageHost } from './setup/language-host.ts';
+export { ensurePulumiCli } from './setup/pulumi-cli.ts';
+export { ensureToolbox } from './toolbox/ensure-toolbox.ts';
+export type { Toolbox } from './toolbox/toolbox.ts';

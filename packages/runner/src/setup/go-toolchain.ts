@@ -20,7 +20,9 @@ export async function ensureGoToolchain({ cacheDirectory, report }: SetUpOptions
   });
   const go = await findGo(folder);
   if (go === undefined || !(await isNewEnough(go))) {
-    throw new Error(`The Go toolchain in ${folder} does not start. Remove that folder, or put Go 1.26 on PATH.`);
+    throw new Error(
+      `The Go toolchain in ${folder} does not start. Remove that folder, or put Go 1.26 on PATH.`,
+    );
   }
   return go;
 }
@@ -53,7 +55,10 @@ async function isNewEnough(go: string): Promise<boolean> {
     if (error instanceof CommandError) return '';
     throw error;
   });
-  const found = text.match(/go(\d+)\.(\d+)(?:\.(\d+))?/)?.slice(1).map((part) => Number(part ?? 0));
+  const found = text
+    .match(/go(\d+)\.(\d+)(?:\.(\d+))?/)
+    ?.slice(1)
+    .map((part) => Number(part ?? 0));
   if (found === undefined) return false;
   for (const [index, oldest] of oldestGo.entries()) {
     const part = found[index] ?? 0;

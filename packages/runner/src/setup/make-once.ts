@@ -16,7 +16,7 @@ export async function makeOnce(path: string, make: (partialPath: string) => Prom
     await rm(partialPath, { recursive: true, force: true }); // What a crash left behind.
     try {
       await make(partialPath);
-      await flush(partialPath);
+      if ((await stat(partialPath)).isFile()) await flush(partialPath);
       await rename(partialPath, path);
     } catch (error) {
       await rm(partialPath, { recursive: true, force: true });
@@ -56,9 +56,8 @@ async function withLock<Result>(path: string, action: () => Promise<Result>): Pr
   }
 }
 
-/** A file reaches the disk before its name does, so that not even a power failure leaves half of it. */
-async function flush(path: string): Promise<void> {
-  if (!(await stat(path)).isFile()) return;
+/** Waits until a file is on the disk: it must not have its final name before, or a power failure leaves half of it. */
+export async function flush(path: string): Promise<void> {
   const file = await open(path, 'r');
   await file.sync().finally(() => file.close());
 }

@@ -7,7 +7,9 @@ import { repositoryPath } from './repository.ts';
 import { runCommand } from './run-command.ts';
 import type { SetUpOptions } from './set-up-options.ts';
 
-const manifests = ['package.json', 'package-lock.json'].map((name) => repositoryPath(`images/default/${name}`));
+const manifests = ['package.json', 'package-lock.json'].map((name) =>
+  repositoryPath(`images/default/${name}`),
+);
 
 /** What `ensureNodePackages` depends on, as parts of a key. */
 export function nodePackagesInputs(): Promise<string[]> {
@@ -20,7 +22,8 @@ export async function ensureNodePackages({ cacheDirectory, report }: SetUpOption
   await makeOnce(folder, async (partialFolder) => {
     report('installing npm packages of the default image …');
     await mkdir(partialFolder, { recursive: true });
-    for (const path of manifests) await copyFile(path, join(partialFolder, path.slice(path.lastIndexOf('/') + 1)));
+    for (const path of manifests)
+      await copyFile(path, join(partialFolder, path.slice(path.lastIndexOf('/') + 1)));
     // No package of these needs its install script.
     await runCommand(['npm', 'ci', '--ignore-scripts', '--no-fund', '--no-audit', '--loglevel=error'], {
       report,

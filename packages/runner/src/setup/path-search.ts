@@ -5,7 +5,12 @@ import { delimiter, isAbsolute, join } from 'node:path';
 export async function findOnPath(name: string): Promise<string | undefined> {
   for (const folder of (process.env.PATH ?? '').split(delimiter)) {
     const path = join(folder, name);
-    const isExecutable = isAbsolute(folder) && (await access(path, constants.X_OK).then(() => true, () => false));
+    const isExecutable =
+      isAbsolute(folder) &&
+      (await access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      ));
     if (isExecutable) return path;
   }
   return undefined;

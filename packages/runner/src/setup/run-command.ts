@@ -42,17 +42,16 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   });
   const lastLines: string[] = [];
   let standardOutput = '';
-  const readLines = (stream: typeof child.stdout, onLine?: (line: string) => void) =>
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (standardOutput.length < maximumOutputCharacters) standardOutput += text;
+  });
+  for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
       lastLines.push(line);
       if (lastLines.length > 50) lastLines.shift();
-      onLine?.(line);
       report?.(line);
     });
-  readLines(child.stdout, (line) => {
-    if (standardOutput.length < maximumOutputCharacters) standardOutput += `${line}\n`;
-  });
-  readLines(child.stderr);
+  }
   child.stdin.on('error', () => {}); // A command that does not read its input is none of our concern.
   child.stdin.end(options.input ?? '');
 

@@ -1,0 +1,74 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeImage } from '../../images/image-store.ts';
+import { nameLocalImage } from '../../images/local-images.ts';
+import { readLayout } from '../../images/oci-layout.ts';
+import { contentKey, fileIdentity } from '../content-key.ts';
+import { makeOnce } from '../make-once.ts';
+import { runCommand } from '../run-command.ts';
+import type { SetUpOptions } from '../set-up-options.ts';
+import { ensureDebianRoot } from './debian-root.ts';
+import { ensureTools, type Tools, writeToolsLayer } from './tools-layer.ts';
+
+/** The name of the locally built executor image. */
+export const defaultImageReference = 'localhost/slipway/executor:latest';
+
+/** Changes when the way in which the image is put together does. */
+const recipe = 'default image 1';
+const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export interface BuiltImage {
+  readonly reference: string;
+  /** `sha256:…` of the image's manifest. */
+  readonly digest: string;
+  /** OCI layout with the image under the name `image`, from which it can be pushed to a registry. */
+  readonly layoutPath: string;
+}
+
+/**
+ * Builds the default executor image: Debian, git, curl, ssh, the `pulumi` CLI, Node with npm, and the Node.js language
+ * host. Nothing is built twice; when all is there this takes milliseconds.
+ */
+export async function buildDefaultImage(options: SetUpOptions): Promise<BuiltImage> {
+  const { cacheDirectory, report } = options;
+  const debian = await ensureDebianRoot(options);
+  const tools = await ensureTools(options);
+  const key = contentKey([recipe, debian, await fileIdentity(debian), ...(await identities(tools))]);
+  const folder = join(cacheDirectory, 'default-image', key);
+  const layoutPath = join(folder, 'layout');
+  await makeOnce(folder, async (partialFolder) => {
+    await mkdir(partialFolder, { recursive: true });
+    const toolsLayer = join(partialFolder, 'tools.tar');
+    report('collecting the tools of the image …');
+    await writeToolsLayer(tools, toolsLayer);
+    report('packing the image …');
+    await writeLayout(join(partialFolder, 'layout'), [debian, toolsLayer]);
+    await rm(toolsLayer);
+  });
+  const { digest } = await readLayout(layoutPath);
+  await makeImage(cacheDirectory, { reference: defaultImageReference, digest }, async (layout) => {
+    report('making a read-only device of the image …');
+    await runCommand(['cp', '-r', '--reflink=auto', layoutPath, layout]);
+  });
+  await nameLocalImage(cacheDirectory, defaultImageReference, digest);
+  return { reference: defaultImageReference, digest, layoutPath };
+}
+
+async function identities(tools: Tools): Promise<string[]> {
+  // The folders carry the keys of their contents in their names.
+  return [await fileIdentity(tools.pulumi), await fileIdentity(tools.node), tools.npm, tools.languageHost];
+}
+
+/** One image of uncompressed layers' archives, first to last. */
+async function writeLayout(layout: string, layers: readonly string[]): Promise<void> {
+  const image = ['--image', `${layout}:image`];
+  await runCommand(['umoci', 'init', '--layout', layout]);
+  await runCommand(['umoci', 'new', ...image]);
+  for (const layer of layers)
+    await runCommand(['nice', '-n', '5', 'umoci', 'raw', 'add-layer', ...image, layer]);
+  await runCommand([
+    ...['umoci', 'config', ...image, '--os', 'linux', '--architecture', 'amd64'],
+    ...['--config.env', `PATH=${searchPath}`, '--config.cmd', '/bin/bash', '--config.workingdir', '/'],
+  ]);
+  await runCommand(['umoci', 'gc', '--layout', layout]);
+}

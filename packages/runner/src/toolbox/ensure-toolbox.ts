@@ -1,0 +1,74 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { z } from 'zod';
+import { makeErofsCommand } from '../images/erofs.ts';
+import { contentKey, fileDigest, fileIdentity, folderContents } from '../setup/content-key.ts';
+import { makeOnce } from '../setup/make-once.ts';
+import { nodePath, repositoryPath } from '../setup/repository.ts';
+import { runCommand } from '../setup/run-command.ts';
+import type { SetUpOptions } from '../setup/set-up-options.ts';
+import { copyWithLibraries, loaderName } from './node-with-libraries.ts';
+import type { Toolbox } from './toolbox.ts';
+
+/** Changes when the way in which the toolbox is made does. */
+const recipe = 'toolbox 1';
+const erofsName = 'toolbox.erofs';
+const recordName = 'toolbox.json';
+const record = z.object({ digest: z.string() });
+
+/** The toolbox of this checkout and host; made anew when the executor's source or Node changed. */
+export async function ensureToolbox({ cacheDirectory, report }: SetUpOptions): Promise<Toolbox> {
+  const key = contentKey([recipe, ...(await inputs())]);
+  const folder = join(cacheDirectory, 'toolbox', key);
+  await makeOnce(folder, (partialFolder) => make(partialFolder, report));
+  const { digest } = record.parse(JSON.parse(await readFile(join(folder, recordName), 'utf8')));
+  return {
+    digest,
+    erofsPath: join(folder, erofsName),
+    executorArgv: [
+      `/slipway/lib/${loaderName}`,
+      ...['--library-path', '/slipway/lib', '/slipway/bin/node', '/slipway/executor.js'],
+    ],
+  };
+}
+
+async function inputs(): Promise<string[]> {
+  return [
+    ...(await folderContents(repositoryPath('packages/executor/src'))),
+    ...(await folderContents(repositoryPath('packages/core/src'))),
+    await readFile(repositoryPath('package-lock.json'), 'utf8'),
+    await fileIdentity(nodePath),
+  ];
+}
+
+async function make(folder: string, report: (line: string) => void): Promise<void> {
+  const root = join(folder, 'root');
+  await mkdir(root, { recursive: true });
+  report('bundling the executor …');
+  await bundleExecutor(join(root, 'executor.js'));
+  // Says how Node is to read executor.js, before a package.json of the image could say otherwise.
+  await writeFile(join(root, 'package.json'), '{"type":"commonjs"}');
+  report('adding Node and its libraries …');
+  await copyWithLibraries(nodePath, root);
+  const target = join(folder, erofsName);
+  // One time and one UUID: the same inputs give the same bytes, and so the same digest, on every host.
+  await runCommand(makeErofsCommand({ target, folder: root, identity: recipe, timestampSeconds: 0 }));
+  await rm(root, { recursive: true });
+  await writeFile(join(folder, recordName), JSON.stringify({ digest: await fileDigest(target) }));
+}
+
+async function bundleExecutor(outfile: string): Promise<void> {
+  await build({
+    entryPoints: [repositoryPath('packages/executor/src/main.ts')],
+    outfile,
+    bundle: true,
+    minifySyntax: true,
+    minifyWhitespace: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'cjs',
+    legalComments: 'none',
+    logLevel: 'silent', // Errors are thrown.
+  });
+}
