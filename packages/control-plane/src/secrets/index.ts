@@ -1,0 +1,1 @@
+export { AuthenticationFailed, openForStack, sealForStack } from './seal.ts';

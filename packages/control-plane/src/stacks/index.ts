@@ -1,0 +1,22 @@
+import type { FastifyInstance } from 'fastify';
+import type { ControlPlane } from '../control-plane.ts';
+import { secretRoutes } from './secret-routes.ts';
+import { stackLifecycleRoutes } from './stack-routes.ts';
+import { stateRoutes } from './state-routes.ts';
+import { type UpdateRouteOptions, updateRoutes } from './update-routes.ts';
+
+export { findStack, openStack, type StackRecord, stackParams, stackPath } from './stack.ts';
+export { endExpiredUpdates, endUpdatesOfRun } from './update.ts';
+export { type UpdateRecord, updateInfo, updatesOfRun } from './update-info.ts';
+
+/** The service API that the CLI needs of a state backend (Pulumi CLI pkg/backend/httpstate/client/api_endpoints.go). */
+export function stackRoutes(
+  app: FastifyInstance,
+  controlPlane: ControlPlane,
+  options: UpdateRouteOptions,
+): void {
+  stackLifecycleRoutes(app, controlPlane);
+  stateRoutes(app, controlPlane);
+  secretRoutes(app, controlPlane);
+  updateRoutes(app, controlPlane, options);
+}

@@ -1,0 +1,39 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { ControlPlane } from '../control-plane.ts';
+import { conflict } from '../http/errors.ts';
+import { route } from '../http/route.ts';
+import { readCheckpoint } from './checkpoint.ts';
+import { openStack, stackParams, stackPath } from './stack.ts';
+import { joinState, splitState, urlOfReader } from './state-document.ts';
+import { importState } from './update.ts';
+
+/** The state of a stack as a whole: export and import. */
+export function stateRoutes(app: FastifyInstance, controlPlane: ControlPlane): void {
+  const { db, urls } = controlPlane;
+  const latest = Number.MAX_SAFE_INTEGER;
+
+  const exportAt = (path: string, params: z.ZodType<z.infer<typeof stackParams> & { version?: number }>) =>
+    route(app, controlPlane, { method: 'GET', path, access: 'user-or-job', params }, async (call) => {
+      const stack = await openStack(controlPlane, call.principal, call.params);
+      const version = Math.min(call.params.version ?? latest, 2 ** 31 - 1);
+      const state = await readCheckpoint(db, stack.id, version);
+      call.reply.type('application/json');
+      return joinState(state, urlOfReader(call.request.headers.host, urls));
+    });
+  exportAt(`${stackPath}/export`, stackParams);
+  exportAt(`${stackPath}/export/:version`, stackParams.extend({ version: z.coerce.number().int().min(0) }));
+
+  route(
+    app,
+    controlPlane,
+    { method: 'POST', path: `${stackPath}/import`, access: 'user-or-job', params: stackParams },
+    async ({ principal, params, bodyText }) => {
+      const stack = await openStack(controlPlane, principal, params);
+      const state = splitState(bodyText, urls);
+      const updateId = await importState(controlPlane, stack.id, principal, state);
+      if (!updateId) throw conflict('Conflict: Another update is currently in progress.');
+      return { updateId };
+    },
+  );
+}
