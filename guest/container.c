@@ -1,0 +1,159 @@
+/* The one container: started with crun, watched, and its end told with the reason. */
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PROCESS_FILE "/run/container.pid"
+/* Kept free for the kernel and init, so that a container that takes too much dies alone. */
+#define RESERVED_KIBIBYTES (24 * 1024)
+#define KEPT_OUTPUT 1024
+
+static pid_t crun_process, container_process;
+static int output = -1, memory_events = -1;
+/* The last bytes that the container and crun wrote to standard output and error. */
+static char kept_output[KEPT_OUTPUT + 1];
+static size_t kept_length;
+
+static long number_after(const char *text, const char *name) {
+  const char *found = strstr(text, name);
+  return found == NULL ? 0 : strtol(found + strlen(name), NULL, 10);
+}
+
+/* crun makes the container's own cgroup below; the limit of memory is set here, where the memory left is known. */
+static void limit_memory(void) {
+  char text[4096], limit[32];
+  static const char controllers[] = "+memory +pids +cpu";
+  write_file("/sys/fs/cgroup/cgroup.subtree_control", controllers, sizeof controllers - 1);
+  make_folder(CONTAINER_GROUP);
+  write_file(CONTAINER_GROUP "/cgroup.subtree_control", controllers, sizeof controllers - 1);
+  read_file("/proc/meminfo", text, sizeof text);
+  long free_kibibytes = number_after(text, "MemAvailable:") - RESERVED_KIBIBYTES;
+  int length = snprintf(limit, sizeof limit, "%ldK", free_kibibytes > 4096 ? free_kibibytes : 4096);
+  write_file(CONTAINER_GROUP "/memory.max", limit, (size_t)length);
+  memory_events = open(CONTAINER_GROUP "/memory.events", O_RDONLY | O_CLOEXEC);
+}
+
+void container_start(void) {
+  limit_memory();
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) give_up("no pipe: %s", strerror(errno));
+  fcntl(ends[1], F_SETFL, 0);
+  output = ends[0];
+  crun_process = fork();
+  if (crun_process < 0) give_up("no process for crun: %s", strerror(errno));
+  if (crun_process == 0) {
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int channel = port_open("executor", O_RDWR | O_CLOEXEC);
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    dup2(nothing, 0);
+    dup2(ends[1], 1);
+    dup2(ends[1], 2);
+    /* The channel is descriptor 3 of the container's process: the only one beyond the standard ones. */
+    if (channel == 3) fcntl(channel, F_SETFD, 0);
+    else dup2(channel, 3);
+    execl("/bin/crun", "crun", "--cgroup-manager=cgroupfs", "run", "--detach", "--preserve-fds=1",
+          "--pid-file=" PROCESS_FILE, "--bundle=" BUNDLE, "container", NULL);
+    dprintf(2, "crun could not be executed: %s\n", strerror(errno));
+    _exit(127);
+  }
+  close(ends[1]);
+}
+
+int container_output_descriptor(void) {
+  return output;
+}
+
+void container_output_read(void) {
+  char bytes[4096];
+  ssize_t length = read(output, bytes, sizeof bytes);
+  if (length < 0 && errno == EAGAIN) return;
+  if (length <= 0) {
+    close(output);
+    output = -1;
+    return;
+  }
+  size_t kept = (size_t)length < KEPT_OUTPUT ? (size_t)length : KEPT_OUTPUT;
+  size_t before = kept_length + kept > KEPT_OUTPUT ? KEPT_OUTPUT - kept : kept_length;
+  memmove(kept_output, kept_output + kept_length - before, before);
+  memcpy(kept_output + before, bytes + length - kept, kept);
+  kept_length = before + kept;
+  kept_output[kept_length] = '\0';
+}
+
+int container_memory_events_descriptor(void) {
+  return memory_events;
+}
+
+/* The kernel's log names the process that it killed: `… Killed process 73 (node) total-vm:…`. */
+static void find_killed_process(char *name, size_t size) {
+  snprintf(name, size, "a process");
+  int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (log < 0) return;
+  char line[2048];
+  for (ssize_t length; (length = read(log, line, sizeof line - 1)) > 0 || errno == EPIPE;) {
+    if (length <= 0) continue;
+    line[length] = '\0';
+    char *killed = strstr(line, "Killed process ");
+    char *start = killed == NULL ? NULL : strchr(killed, '(');
+    char *end = start == NULL ? NULL : strchr(start, ')');
+    if (end == NULL) continue;
+    *end = '\0';
+    snprintf(name, size, "%s", start + 1);
+  }
+  close(log);
+}
+
+void container_memory_events_read(void) {
+  static long told;
+  char text[512], name[64];
+  if (memory_events < 0) return;
+  ssize_t length = pread(memory_events, text, sizeof text - 1, 0);
+  text[length > 0 ? length : 0] = '\0';
+  long kills = number_after(text, "oom_kill ");
+  if (kills == told) return;
+  told = kills;
+  find_killed_process(name, sizeof name);
+  channel_report("{\"event\":\"out-of-memory\",\"kills\":%ld,\"process\":%s}", kills, quoted(name));
+}
+
+void container_signal(int number) {
+  if (container_process > 0) kill(container_process, number);
+}
+
+/* crun has ended: the container runs, as a child of process 1, or could not be started. */
+static void crun_ended(int status) {
+  char text[32];
+  crun_process = 0;
+  read_file(PROCESS_FILE, text, sizeof text);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && *text != '\0') {
+    container_process = (pid_t)strtol(text, NULL, 10);
+    channel_report("{\"event\":\"started\"}");
+    return;
+  }
+  if (output >= 0) container_output_read();
+  channel_report("{\"event\":\"failed\",\"message\":%s}", quoted(kept_output));
+}
+
+static void container_ended(int status) {
+  container_process = 0;
+  container_memory_events_read();
+  if (output >= 0) container_output_read();
+  channel_report("{\"event\":\"exit\",\"code\":%d,\"signal\":%d,\"volumeIsFull\":%s,\"output\":%s}",
+                 WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                 mounts_volume_is_full() ? "true" : "false", quoted(kept_output));
+}
+
+void container_child_ended(pid_t process, int status) {
+  if (process == crun_process) crun_ended(status);
+  else if (process == container_process) container_ended(status);
+}

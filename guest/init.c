@@ -1,0 +1,119 @@
+/* The order of the boot, and the loop that everything after it comes out of. */
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/signalfd.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static double last_message_seconds;
+
+void power_off(void) {
+  reboot(RB_POWER_OFF);
+  for (;;) pause();
+}
+
+void give_up(const char *format, ...) {
+  char message[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof message, format, arguments);
+  va_end(arguments);
+  /* The console too: the channel may be what is missing. */
+  fprintf(stderr, "init: %s\n", message);
+  channel_report("{\"event\":\"failed\",\"message\":%s}", quoted(message));
+  power_off();
+}
+
+/* Names come from the runner; they still may only be names. */
+static bool is_name(const char *name) {
+  size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+  return length > 0 && length < 100 && name[length] == '\0' && name[0] != '.';
+}
+
+static void receive_file(const char *name, const char *bytes, size_t length) {
+  char path[160];
+  if (name == NULL || !is_name(name)) give_up("a file has no usable name");
+  snprintf(path, sizeof path, BUNDLE "/%s", name);
+  write_file(path, bytes, length);
+}
+
+static void attach(const char *name, const char *target) {
+  if (name == NULL || target == NULL || !is_name(name)) give_up("a device has no usable name");
+  const char *error = mounts_late_device(name, (unsigned)strtoul(target, NULL, 10));
+  channel_report("{\"event\":\"attached\",\"name\":%s,\"error\":%s}", quoted(name),
+                 error == NULL ? "null" : quoted(error));
+}
+
+void handle_message(char *words, const char *body, size_t body_length) {
+  last_message_seconds = clock_monotonic_seconds();
+  char *verb = strsep(&words, " "), *first = strsep(&words, " "), *second = strsep(&words, " ");
+  if (strcmp(verb, "ping") == 0) return;
+  if (strcmp(verb, "time") == 0 && first != NULL) clock_set(first);
+  else if (strcmp(verb, "file") == 0) receive_file(first, body, body_length);
+  else if (strcmp(verb, "start") == 0) {
+    mounts_container();
+    network_up();
+    container_start();
+  } else if (strcmp(verb, "signal") == 0 && first != NULL) container_signal(atoi(first));
+  else if (strcmp(verb, "attach") == 0) attach(first, second);
+  else give_up("a message is not known: %s", verb);
+}
+
+static void reap(int signals) {
+  struct signalfd_siginfo ignored;
+  while (read(signals, &ignored, sizeof ignored) > 0) continue;
+  int status;
+  for (pid_t process; (process = waitpid(-1, &status, WNOHANG)) > 0;) container_child_ended(process, status);
+}
+
+static void serve(int signals, double silence_seconds) {
+  last_message_seconds = clock_monotonic_seconds();
+  while (clock_monotonic_seconds() - last_message_seconds < silence_seconds) {
+    struct pollfd events[] = {
+        {.fd = channel_descriptor(), .events = POLLIN},
+        {.fd = signals, .events = POLLIN},
+        {.fd = container_output_descriptor(), .events = POLLIN},
+        {.fd = container_memory_events_descriptor(), .events = POLLPRI},
+    };
+    if (poll(events, 4, 1000) < 0 && errno != EINTR) give_up("poll: %s", strerror(errno));
+    /* Nobody at the other end: the same as silence, but it must not keep a processor busy. */
+    if (events[0].revents != 0 && !channel_read()) pause_milliseconds(100);
+    if (events[2].revents != 0) container_output_read();
+    if (events[3].revents != 0) container_memory_events_read();
+    if (events[1].revents != 0) reap(signals);
+  }
+  give_up("the runner has been silent for %.0f s", silence_seconds);
+}
+
+int main(void) {
+  mounts_prepare();
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child, NULL);
+  int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+
+  modules_load("/modules/list");
+  channel_open();
+  struct utsname kernel;
+  uname(&kernel);
+  char boot_id[64];
+  read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
+  boot_id[strcspn(boot_id, "\n")] = '\0';
+  channel_report("{\"event\":\"boot\",\"kernelRelease\":%s,\"bootId\":%s}", quoted(kernel.release), quoted(boot_id));
+
+  /* The kernel hands words of its command line that it does not know to process 1 as environment. */
+  const char *silence_seconds = getenv("SLIPWAY_SILENCE_SECONDS");
+  serve(signals, silence_seconds == NULL ? 15 : atof(silence_seconds));
+}

@@ -1,0 +1,73 @@
+/*
+ * Process 1 of a Slipway guest. It mounts what the container needs, starts the container with crun, and tells the
+ * runner over a virtio-serial port how it goes. See README.md for the messages.
+ */
+#ifndef SLIPWAY_INIT_H
+#define SLIPWAY_INIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Where things are in the guest. The runner's container configuration names these paths (guest-paths.ts). */
+#define BUNDLE "/run/bundle"
+#define ROOT BUNDLE "/rootfs"
+#define TOOLBOX "/run/toolbox"
+#define DEVICES "/run/devices"
+#define VOLUME "/run/volume"
+#define CONTAINER_GROUP "/sys/fs/cgroup/slipway"
+
+/* channel.c: the init channel */
+void channel_open(void);
+int channel_descriptor(void);
+/* Reads what is there and hands complete messages to `handle_message`. Returns false when nobody is at the other end. */
+bool channel_read(void);
+/* Sends one line; `format` is JSON and takes `%s` only for text that went through `quoted`. */
+void channel_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* `text` as a JSON string with its quotation marks, cut to what a line may hold. Valid until the fourth next call. */
+const char *quoted(const char *text);
+
+/* init.c: what the messages do. `body` is the content of a `file` message, else empty. */
+void handle_message(char *words, const char *body, size_t body_length);
+/* Reports that the guest cannot go on, and powers off. */
+void give_up(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+void power_off(void) __attribute__((noreturn));
+
+/* modules.c */
+void modules_load(const char *list);
+
+/* mounts.c */
+void mounts_prepare(void);
+void mounts_container(void);
+/* Mounts the disk at SCSI target `target` read-only at DEVICES/name. Answers what went wrong, or NULL. */
+const char *mounts_late_device(const char *name, unsigned target);
+bool mounts_volume_is_full(void);
+
+/* ports.c: the virtio-serial ports, by name */
+int port_open(const char *name, int flags);
+
+/* network.c */
+void network_up(void);
+
+/* clock.c */
+void clock_set(const char *seconds);
+double clock_monotonic_seconds(void);
+
+/* container.c */
+void container_start(void);
+void container_signal(int number);
+/* A child of process 1 ended. */
+void container_child_ended(pid_t process, int status);
+int container_output_descriptor(void);
+void container_output_read(void);
+int container_memory_events_descriptor(void);
+void container_memory_events_read(void);
+
+/* files.c */
+void write_file(const char *path, const char *bytes, size_t length);
+/* Reads at most `size - 1` bytes and ends them with a zero; the empty string where there is no such file. */
+void read_file(const char *path, char *text, size_t size);
+void make_folder(const char *path);
+void pause_milliseconds(long milliseconds);
+
+#endif
