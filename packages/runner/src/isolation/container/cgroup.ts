@@ -1,0 +1,105 @@
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { SandboxSize } from '@slipway/core';
+import { SandboxStartError } from '../isolation.ts';
+
+/** The control groups that hold one sandbox: one directory with cgroup v2, one for each controller with v1. */
+export interface SandboxCgroup {
+  readonly directories: readonly string[];
+  /** Where each of them belongs inside the container, below `/sys/fs/cgroup`. */
+  readonly mounts: readonly { readonly source: string; readonly destination: string }[];
+  /** How many processes of the sandbox the kernel has killed because the memory limit was reached. */
+  outOfMemoryKills(): number;
+}
+
+const root = '/sys/fs/cgroup';
+const schedulerPeriodMicroseconds = 100_000;
+
+/**
+ * Makes the control groups with the sandbox's limits; the host has cgroup v2, or v1 with one hierarchy a controller.
+ * Swap does not extend the memory. Throws `SandboxStartError` when the host does not allow it, and leaves nothing.
+ */
+export function createCgroup(name: string, size: SandboxSize, pidLimit: number): SandboxCgroup {
+  const made: string[] = [];
+  const make = (directory: string, limits: Record<string, string | number>) => {
+    mkdirSync(directory);
+    made.push(directory);
+    for (const [file, value] of Object.entries(limits)) {
+      // Swap accounting is a kernel option; without it there is no such file, and no limit to set.
+      if (file.includes('sw') && !existsSync(join(directory, file))) continue;
+      writeFileSync(join(directory, file), String(value));
+    }
+    return directory;
+  };
+  try {
+    return existsSync(join(root, 'cgroup.controllers'))
+      ? unified(make(join(root, name), unifiedLimits(size, pidLimit)))
+      : perController(name, size, pidLimit, make);
+  } catch (error) {
+    for (const directory of made) rmdirSync(directory);
+    throw new SandboxStartError(
+      `The limits of the sandbox could not be set (${String(error)}). The container isolation needs root and the ` +
+        'memory, cpu and pids controllers of cgroups.',
+      'sandbox-failed',
+      { cause: error },
+    );
+  }
+}
+
+function unifiedLimits({ cpus, memoryMiB }: SandboxSize, pidLimit: number): Record<string, string | number> {
+  return {
+    'memory.max': memoryMiB * 1024 * 1024,
+    'memory.swap.max': 0,
+    'cpu.max': `${cpus * schedulerPeriodMicroseconds} ${schedulerPeriodMicroseconds}`,
+    'pids.max': pidLimit,
+  };
+}
+
+function unified(directory: string): SandboxCgroup {
+  return {
+    directories: [directory],
+    mounts: [{ source: directory, destination: root }],
+    outOfMemoryKills: () => counter(join(directory, 'memory.events')),
+  };
+}
+
+function perController(
+  name: string,
+  { cpus, memoryMiB }: SandboxSize,
+  pidLimit: number,
+  make: (directory: string, limits: Record<string, string | number>) => string,
+): SandboxCgroup {
+  const memoryBytes = memoryMiB * 1024 * 1024;
+  const controllers = {
+    memory: make(join(ownDirectory('memory'), name), {
+      'memory.limit_in_bytes': memoryBytes,
+      'memory.memsw.limit_in_bytes': memoryBytes,
+    }),
+    cpu: make(join(ownDirectory('cpu'), name), {
+      'cpu.cfs_period_us': schedulerPeriodMicroseconds,
+      'cpu.cfs_quota_us': cpus * schedulerPeriodMicroseconds,
+    }),
+    pids: make(join(ownDirectory('pids'), name), { 'pids.max': pidLimit }),
+  };
+  return {
+    directories: Object.values(controllers),
+    mounts: Object.entries(controllers).map(([controller, source]) => ({
+      source,
+      destination: join(root, controller),
+    })),
+    outOfMemoryKills: () => counter(join(controllers.memory, 'memory.oom_control')),
+  };
+}
+
+/** Where this process is in the hierarchy of a v1 controller, so that limits set on the runner hold for sandboxes. */
+function ownDirectory(controller: string): string {
+  const line = readFileSync('/proc/self/cgroup', 'utf8')
+    .split('\n')
+    .find((entry) => entry.split(':')[1]?.split(',').includes(controller));
+  const directory = join(root, controller, line?.split(':')[2] ?? '/');
+  return existsSync(directory) ? directory : join(root, controller);
+}
+
+function counter(path: string): number {
+  return Number(/^oom_kill (\d+)$/m.exec(readFileSync(path, 'utf8'))?.[1] ?? 0);
+}

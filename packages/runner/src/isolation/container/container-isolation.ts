@@ -1,0 +1,52 @@
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { type Isolation, SandboxStartError } from '../isolation.ts';
+import { ContainerSandbox } from './container-sandbox.ts';
+
+export interface ContainerIsolationOptions {
+  /** Where volumes are made; on a file system with room for them. Made when it is not there. */
+  readonly folder: string;
+}
+
+const programs = {
+  crun: 'crun',
+  mke2fs: 'e2fsprogs',
+  mount: 'mount',
+  nsenter: 'util-linux',
+  setpriv: 'util-linux',
+  unshare: 'util-linux',
+} as const;
+
+/**
+ * Containers on the host's own kernel, made by crun: same image, limits, gateway and channel as a virtual machine, but
+ * no boundary against code that attacks the kernel. For development and tests; needs root.
+ *
+ * Throws `SandboxStartError` when the host cannot run it, with what is missing.
+ */
+export function createContainerIsolation({ folder }: ContainerIsolationOptions): Isolation {
+  if (process.getuid?.() !== 0) {
+    throw new SandboxStartError(
+      'The container isolation needs root; start the runner as root, or use `--isolation vm`, which does not.',
+    );
+  }
+  for (const [program, debianPackage] of Object.entries(programs)) {
+    if (!isOnPath(program)) {
+      throw new SandboxStartError(
+        `The program ${program} is missing; install the Debian package ${debianPackage}.`,
+      );
+    }
+  }
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return { kind: 'container', create: (spec) => ContainerSandbox.start(spec, folder) };
+}
+
+function isOnPath(program: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

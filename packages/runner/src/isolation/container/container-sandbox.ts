@@ -1,0 +1,99 @@
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import type { Duplex } from 'node:stream';
+import type { DestructionProof, Sandbox, SandboxBoot, SandboxExit, SandboxSpec } from '../isolation.ts';
+import { createCgroup } from './cgroup.ts';
+import { explainExit } from './exit-explanation.ts';
+import { type Supervisor, spawnSupervisor } from './supervisor.ts';
+import { bundlePaths, crun } from './supervisor-script.ts';
+import { type CgroupSweeper, watchCgroups } from './sweeper.ts';
+import { waitUntilReleased } from './volume.ts';
+
+const deviceName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const releaseDeadlineMilliseconds = 10_000;
+
+/** One container and all that belongs to it. */
+export class ContainerSandbox implements Sandbox {
+  readonly channel: Duplex;
+  readonly started: Promise<SandboxBoot>;
+  readonly exited: Promise<SandboxExit>;
+  readonly #spec: SandboxSpec;
+  readonly #folder: string;
+  readonly #supervisor: Supervisor;
+  readonly #sweeper: CgroupSweeper;
+  #destruction: Promise<DestructionProof> | undefined;
+
+  private constructor(
+    spec: SandboxSpec,
+    folder: string,
+    supervisor: Supervisor,
+    sweeper: CgroupSweeper,
+    outOfMemoryKills: () => number,
+  ) {
+    this.#spec = spec;
+    this.#folder = folder;
+    this.#supervisor = supervisor;
+    this.#sweeper = sweeper;
+    this.channel = supervisor.channel;
+    this.exited = supervisor.ended.then((end) => explainExit(end, spec, outOfMemoryKills()));
+    this.started = supervisor.started.then(hostBoot);
+    // Whoever does not ask whether it started still learns from `exited` how it ended.
+    this.started.catch(() => {});
+  }
+
+  static async start(spec: SandboxSpec, folder: string): Promise<ContainerSandbox> {
+    const cgroup = createCgroup(`slipway-${spec.id}`, spec.size, spec.pidLimit);
+    const sweeper = watchCgroups(cgroup.directories);
+    try {
+      const supervisor = spawnSupervisor(spec, folder, cgroup);
+      return new ContainerSandbox(spec, folder, supervisor, sweeper, cgroup.outOfMemoryKills);
+    } catch (error) {
+      await sweeper.sweep();
+      throw error;
+    }
+  }
+
+  async attach({ name, path }: { name: string; path: string }): Promise<void> {
+    if (!deviceName.test(name)) throw new RangeError(`"${name}" cannot be the name of a device`);
+    await this.started;
+    const mountPoint = `${bundlePaths(this.#folder).devices}/${name}`;
+    const device = openSync(path, 'r');
+    try {
+      const mount = 'mkdir "$1" && mount -t erofs -o ro,loop,nodev,nosuid /proc/self/fd/3 "$1"';
+      await this.#supervisor.run(['sh', '-c', mount, 'slipway-attach', mountPoint], device);
+    } finally {
+      closeSync(device);
+    }
+  }
+
+  signal(name: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
+    const kill = crun(this.#folder, 'kill', 'sandbox', name);
+    // Before it has started there is nothing to signal, and afterwards nobody who would hear it.
+    this.started.then(() => this.#supervisor.run(kill)).catch(() => {});
+  }
+
+  destroy(): Promise<DestructionProof> {
+    this.#destruction ??= this.#destroy();
+    return this.#destruction;
+  }
+
+  async #destroy(): Promise<DestructionProof> {
+    const begin = performance.now();
+    this.#supervisor.kill();
+    // The kernel ends a PID namespace before its first process counts as ended, so now every process is reaped.
+    await this.exited;
+    this.channel.destroy();
+    await Promise.all([this.#sweeper.sweep(), waitUntilReleased(this.#spec.id, releaseDeadlineMilliseconds)]);
+    return { processesReaped: true, nothingLeft: true, milliseconds: performance.now() - begin };
+  }
+}
+
+function hostBoot(): SandboxBoot {
+  return {
+    accelerated: null,
+    kernelRelease: release(),
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    kernelDigest: null,
+    initramfsDigest: null,
+  };
+}

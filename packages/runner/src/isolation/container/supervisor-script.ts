@@ -1,0 +1,91 @@
+import type { BundlePaths } from './oci-configuration.ts';
+
+/** Descriptors that the supervisor gets: 0 configuration, 1 reports, 2 errors, and these. */
+export const channelDescriptor = 3;
+export const imageDescriptor = 4;
+export const toolboxDescriptor = 5;
+export const volumeDescriptor = 6;
+
+/** Where the bundle lies in the supervisor's own mount namespace: on a tmpfs over the isolation's folder. */
+export function bundlePaths(folder: string): BundlePaths {
+  return {
+    root: `${folder}/root`,
+    toolbox: `${folder}/toolbox`,
+    etc: `${folder}/etc`,
+    devices: `${folder}/devices`,
+  };
+}
+
+/** Run by crun once the process of the sandbox was started; the supervisor is process 1 where it runs. */
+export const onStarted = ['/bin/sh', '-c', 'kill -USR1 1'];
+
+/** crun's command line for one container, in the supervisor's namespaces. */
+export function crun(folder: string, ...command: readonly string[]): string[] {
+  return [
+    'crun',
+    '--root',
+    `${folder}/crun`,
+    '--log',
+    `${folder}/crun.log`,
+    '--cgroup-manager',
+    'disabled',
+    ...command,
+  ];
+}
+
+/**
+ * The first process of the sandbox's PID and mount namespaces: makes the root file system and runs the container in
+ * it. All that it mounts is known to its own mount namespace alone, so that nothing is left when it ends, however it
+ * ends. On standard output it reports, a line each:
+ *
+ *   `supervisor <process id on the host>`
+ *   `started`
+ *   `exited <status as a shell has it> <free blocks of the volume>`, or `failed` and why on standard error
+ *
+ * Arguments: 1 folder, 2 host name, 3 name server, 4 machine id, 5… directories of the control groups.
+ */
+export const supervisorScript = `
+set -eu
+folder=$1 hostname=$2 nameserver=$3 machine=$4
+shift 4
+read -r supervisor _ < /proc/self/stat
+echo "supervisor $supervisor"
+mount -t proc proc /proc
+# crun refuses hosts that have both versions of cgroups; this one needs to see only the one with the limits.
+if [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi
+
+mount -t tmpfs -o mode=700,size=4m tmpfs "$folder"
+cd "$folder"
+mkdir root image toolbox volume devices etc
+mke2fs -q -F -t ext4 -m 0 -O ^has_journal -E lazy_itable_init=1,nodiscard,root_owner=0:0 /proc/self/fd/${volumeDescriptor}
+mount -t erofs -o ro,loop,nodev /proc/self/fd/${imageDescriptor} image
+mount -t erofs -o ro,loop,nodev,nosuid /proc/self/fd/${toolboxDescriptor} toolbox
+mount -t ext4 -o loop,nodev,noatime /proc/self/fd/${volumeDescriptor} volume
+exec ${imageDescriptor}<&- ${toolboxDescriptor}<&- ${volumeDescriptor}<&-
+mkdir volume/upper volume/work
+chmod --reference=image volume/upper
+mount -t overlay -o "lowerdir=image,upperdir=volume/upper,workdir=volume/work,volatile,nodev" overlay root
+mount -t tmpfs -o mode=755,size=64k tmpfs devices
+mount --make-shared devices
+
+echo "$hostname" > etc/hostname
+printf '127.0.0.1 localhost slipway.internal\\n::1 localhost\\n127.0.1.1 %s\\n' "$hostname" > etc/hosts
+echo "nameserver $nameserver" > etc/resolv.conf
+echo "$machine" > etc/machine-id
+cat > config.json
+
+trap 'echo started' USR1
+(
+  for cgroup in "$@"; do echo 0 > "$cgroup/cgroup.procs"; done
+  exec ${crun('"$folder"', 'run', '--preserve-fds', '1', '--bundle', '"$folder"', 'sandbox').join(' ')} >&2
+) < /dev/null &
+container=$!
+exec ${channelDescriptor}<&-
+while :; do
+  status=0
+  wait "$container" || status=$?
+  kill -0 "$container" 2> /dev/null || break
+done
+if [ -s crun.log ]; then cat crun.log >&2; fi
+echo "exited $status $(stat -f -c %a volume)"
+`;

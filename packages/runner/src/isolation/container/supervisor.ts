@@ -1,0 +1,179 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
+import { type SandboxSpec, SandboxStartError } from '../isolation.ts';
+import type { SandboxCgroup } from './cgroup.ts';
+import { ociConfiguration } from './oci-configuration.ts';
+import { bundlePaths, onStarted, supervisorScript } from './supervisor-script.ts';
+import { openVolume } from './volume.ts';
+
+/** How the first process of a sandbox's namespaces ended. */
+export interface SupervisorEnd {
+  readonly started: boolean;
+  /** Exit status of the container as a shell has it: 128 + n for signal n. Null when it was killed together with it. */
+  readonly status: number | null;
+  readonly freeVolumeBlocks: number | null;
+  /** The last that container and supervisor wrote to standard output and error. */
+  readonly lastOutput: string;
+}
+
+/** The process that holds the sandbox's namespaces and all that is mounted in them. */
+export interface Supervisor {
+  readonly channel: Duplex;
+  /** Rejects with a `SandboxStartError` when the container will never start. */
+  readonly started: Promise<void>;
+  readonly ended: Promise<SupervisorEnd>;
+  /**
+   * Runs a command inside the supervisor's mount and PID namespaces; `descriptor` becomes its descriptor 3.
+   * Throws when it fails or takes more than ten seconds.
+   */
+  run(argv: readonly string[], descriptor?: number): Promise<void>;
+  kill(): void;
+}
+
+const keptOutputCharacters = 4096;
+const commandTimeoutMilliseconds = 10_000;
+
+/** Starts the supervisor of a sandbox; it dies with the calling process. */
+export function spawnSupervisor(spec: SandboxSpec, folder: string, cgroup: SandboxCgroup): Supervisor {
+  const files: number[] = [];
+  try {
+    files.push(openSync(spec.image.erofsPath, 'r'), openSync(spec.toolbox.erofsPath, 'r'));
+    files.push(openVolume(folder, spec.id, spec.size.volumeGiB));
+    return start(spec, folder, cgroup, files);
+  } catch (error) {
+    throw new SandboxStartError(
+      `The files of the sandbox could not be opened: ${String(error)}`,
+      'sandbox-failed',
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    for (const descriptor of files) closeSync(descriptor);
+  }
+}
+
+function start(
+  spec: SandboxSpec,
+  folder: string,
+  cgroup: SandboxCgroup,
+  files: readonly number[],
+): Supervisor {
+  const machineId = randomBytes(16).toString('hex');
+  const outermost = spawn(
+    'setpriv',
+    [
+      ...['--pdeathsig', 'KILL', ...spec.network.enter],
+      ...['unshare', '--mount', '--pid', '--fork', '--kill-child=SIGKILL'],
+      ...[
+        'sh',
+        '-c',
+        supervisorScript,
+        'slipway-container',
+        folder,
+        spec.hostname,
+        spec.network.nameserver,
+        machineId,
+      ],
+      ...cgroup.directories,
+    ],
+    { stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...files], env: { PATH: process.env.PATH } },
+  );
+  const { stdin, stdout, stderr } = outermost;
+  const channel = outermost.stdio[3];
+  if (stdin === null || stdout === null || stderr === null || !isDuplex(channel)) {
+    outermost.kill('SIGKILL');
+    throw new Error('the supervisor was started without its pipes');
+  }
+  stdin.on('error', () => {}); // It ended before it read its configuration; `ended` tells.
+  stdin.end(JSON.stringify(ociConfiguration(spec, bundlePaths(folder), cgroup.mounts, onStarted)));
+  // The far end is gone once the container is: `exited` tells that, and a write into it is no failure of the runner.
+  channel.on('error', () => {});
+
+  let reports = '';
+  let lastOutput = '';
+  const events = new EventTarget();
+  stdout.on('data', (chunk: Buffer) => {
+    reports += chunk.toString();
+    events.dispatchEvent(new Event('report'));
+  });
+  stderr.on('data', (chunk: Buffer) => {
+    lastOutput = (lastOutput + chunk.toString()).slice(-keptOutputCharacters);
+  });
+  const ended = new Promise<SupervisorEnd>((resolve) => {
+    let open = 3;
+    const one = () => {
+      open -= 1;
+      if (open > 0) return;
+      const exit = /^exited (\d+) (\d+)$/m.exec(reports);
+      resolve({
+        started: /^started$/m.test(reports),
+        status: exit === null ? null : Number(exit[1]),
+        freeVolumeBlocks: exit === null ? null : Number(exit[2]),
+        lastOutput: lastOutput.trim(),
+      });
+    };
+    outermost.once('exit', one);
+    outermost.once('error', (error) => {
+      lastOutput = error.message;
+      one();
+    });
+    stdout.once('close', one);
+    stderr.once('close', one);
+  });
+  const reported = (report: RegExp) =>
+    new Promise<string>((resolve, reject) => {
+      const look = () => {
+        const match = report.exec(reports);
+        if (match !== null) resolve(match[1] ?? '');
+      };
+      look();
+      events.addEventListener('report', look);
+      void ended.then((end) =>
+        reject(new SandboxStartError(`The container did not start. ${end.lastOutput || 'It was killed.'}`)),
+      );
+    });
+  const firstProcess = reported(/^supervisor (\d+)$/m);
+  firstProcess.catch(() => {});
+
+  return {
+    channel,
+    started: reported(/^(started)$/m).then(() => {}),
+    ended,
+    async run(argv, descriptor) {
+      await runToEnd(
+        ['nsenter', `--target=${await firstProcess}`, '--mount', '--pid', '--', ...argv],
+        descriptor,
+      );
+    },
+    kill: () => outermost.kill('SIGKILL'),
+  };
+}
+
+function runToEnd([command = '', ...rest]: readonly string[], descriptor?: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, rest, {
+      stdio: ['ignore', 'ignore', 'pipe', descriptor ?? 'ignore'],
+      timeout: commandTimeoutMilliseconds,
+      killSignal: 'SIGKILL',
+    });
+    let errors = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      errors = (errors + chunk.toString()).slice(-keptOutputCharacters);
+    });
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      if (code === 0) resolve();
+      else
+        reject(
+          new Error(`${command} in the sandbox ended with ${signal ?? `status ${code}`}: ${errors.trim()}`),
+        );
+    });
+  });
+}
+
+function isDuplex(stream: unknown): stream is Duplex {
+  return typeof stream === 'object' && stream !== null && 'read' in stream && 'write' in stream;
+}

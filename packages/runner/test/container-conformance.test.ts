@@ -1,0 +1,4 @@
+import { createContainerIsolation } from '../src/isolation/container/container-isolation.ts';
+import { describeIsolation } from './isolation-conformance.ts';
+
+describeIsolation('container', { open: async (folder) => createContainerIsolation({ folder }) });
