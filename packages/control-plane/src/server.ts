@@ -6,9 +6,13 @@ import type { ControlPlane } from './control-plane.ts';
 import { type DatabaseLocation, openDatabase } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { migrate } from './database/migrate.ts';
+import { deploymentRoutes, deploymentRuns } from './deployments/index.ts';
 import { exampleRoutes } from './examples/index.ts';
 import { createApp } from './http/app.ts';
 import { ensureAdministrator, identityRoutes } from './identity/index.ts';
+import { ensureDefaultPool, poolRoutes } from './pools/index.ts';
+import { queueRoutes } from './queue/index.ts';
+import { endExpiredUpdates, stackRoutes } from './stacks/index.ts';
 
 export interface ServerOptions {
   /** Keeps the embedded database, the master key and the administrator's token. */
@@ -26,6 +30,8 @@ export interface ServerOptions {
   /** A bare git repository to serve read-only at `/examples.git`. */
   readonly exampleRepository?: string | undefined;
   readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
+  /** Longest lease of a Pulumi update: 300 s, unless a test wants to see one end. */
+  readonly updateLeaseSeconds?: number | undefined;
   readonly logger?: boolean | { readonly level: string };
 }
 
@@ -33,9 +39,14 @@ export interface Server {
   readonly url: string;
   /** The administrator's access token; also in `<data directory>/admin-token`. */
   readonly adminToken: string;
+  /** The token with which runners join the default pool; also in `<data directory>/pool-token`. */
+  readonly poolToken: string;
   readonly controlPlane: ControlPlane;
   close(): Promise<void>;
 }
+
+/** How often updates whose lease has ended are looked for; a call that touches their stack ends them at once. */
+const sweepMilliseconds = 10_000;
 
 /** Starts the control plane: database, migrations, HTTP. Answers when it is ready for calls. */
 export async function startServer(options: ServerOptions): Promise<Server> {
@@ -45,8 +56,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const databaseLocation: DatabaseLocation = embedded ?? { url: options.databaseUrl ?? '' };
   await migrate(databaseLocation);
   const db = openDatabase(databaseLocation);
-  const adminToken = await keepAdminToken(options, (known) =>
+  const adminToken = await keepToken(options, 'admin-token', (known) =>
     ensureAdministrator(db, options.organization, known),
+  );
+  const poolToken = await keepToken(options, 'pool-token', (known) =>
+    ensureDefaultPool(db, options.organization, known),
   );
 
   const app = createApp({ logger: options.logger ?? false, tls: options.tls });
@@ -60,9 +74,22 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     log: app.log,
   };
   identityRoutes(app, controlPlane);
+  const deployments = deploymentRuns(controlPlane);
+  stackRoutes(app, controlPlane, {
+    secretsOfRun: (runId) => deployments.secrets(db, runId),
+    leaseSeconds: options.updateLeaseSeconds ?? 300,
+  });
+  deploymentRoutes(app, controlPlane);
+  poolRoutes(app, controlPlane);
+  queueRoutes(app, controlPlane, { deployment: deployments });
   if (options.exampleRepository) exampleRoutes(app, options.exampleRepository);
 
   await app.listen({ host: options.host, port: options.port });
+  const sweep = setInterval(() => {
+    endExpiredUpdates(db, controlPlane.now()).catch((error: unknown) =>
+      app.log.error({ err: error }, 'Expired updates could not be ended'),
+    );
+  }, sweepMilliseconds);
   const { port } = app.server.address() as AddressInfo;
   const scheme = options.tls ? 'https' : 'http';
   const url = `${scheme}://${options.host === '127.0.0.1' ? 'localhost' : options.host}:${port}`;
@@ -71,8 +98,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   return {
     url,
     adminToken,
+    poolToken,
     controlPlane,
     close: async () => {
+      clearInterval(sweep);
       await app.close();
       await db.destroy();
       await embedded?.stop();
@@ -94,11 +123,13 @@ async function readMasterKey(options: ServerOptions): Promise<Buffer> {
   return key;
 }
 
-async function keepAdminToken(
+/** A token of the first start: kept in a file that only its owner may read. */
+async function keepToken(
   options: ServerOptions,
+  fileName: 'admin-token' | 'pool-token',
   ensure: (known: string | undefined) => Promise<string>,
 ) {
-  const path = join(options.dataDirectory, 'admin-token');
+  const path = join(options.dataDirectory, fileName);
   const known = (await readFile(path, 'utf8').catch(() => undefined))?.trim();
   const token = await ensure(known);
   if (token !== known) await writeFile(path, `${token}\n`, { mode: 0o600 });

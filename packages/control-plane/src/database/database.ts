@@ -1,10 +1,14 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
+import type { DeploymentTables } from '../deployments/tables.ts';
 import type { IdentityTables } from '../identity/tables.ts';
+import type { LogTables } from '../logs/tables.ts';
+import type { PoolTables } from '../pools/tables.ts';
+import type { QueueTables } from '../queue/tables.ts';
 import type { StackTables } from '../stacks/tables.ts';
 
 /** All tables. Each slice declares its own. */
-export type DatabaseSchema = IdentityTables & StackTables;
+export type DatabaseSchema = IdentityTables & StackTables & PoolTables & QueueTables & LogTables & DeploymentTables;
 export type Database = Kysely<DatabaseSchema>;
 
 /** Where PostgreSQL is: a URL, or the socket of the embedded server. */

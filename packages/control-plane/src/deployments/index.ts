@@ -1,0 +1,2 @@
+export { deploymentRoutes } from './routes.ts';
+export { deploymentRuns } from './runs.ts';

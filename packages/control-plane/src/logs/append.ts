@@ -1,0 +1,47 @@
+import { type LogLine, maskPatterns, maskWith } from '@slipway/core';
+import { sql } from 'kysely';
+import type { Database } from '../database/database.ts';
+
+/** A longer log is cut: the run goes on, its further lines are not kept. */
+export const maximumLogBytes = 256 * 1024 * 1024;
+
+/** Text as PostgreSQL can keep it: it refuses U+0000, and a program may print anything. */
+export function storableText(text: string): string {
+  return text.replaceAll('\0', '\uFFFD');
+}
+
+/**
+ * Stores lines, each number once, masked although the runner has masked them: a second look costs little, and a runner
+ * may be old. The caller has made sure that the run is still its runner's.
+ */
+export async function appendLines(
+  db: Database,
+  runId: string,
+  lines: readonly LogLine[],
+  secrets: readonly string[],
+): Promise<void> {
+  if (lines.length === 0) return;
+  const patterns = maskPatterns(secrets);
+  const texts = lines.map((line) => storableText(maskWith(patterns, line.text)));
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  await sql`
+    WITH run AS (
+      UPDATE runs SET log_bytes = log_bytes + ${bytes} WHERE id = ${runId} RETURNING log_bytes
+    )
+    INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text)
+    SELECT ${runId}, line.*
+    FROM run, unnest(
+      ${lines.map((line) => line.sequence)}::int[], ${lines.map((line) => line.step)}::int[],
+      ${lines.map((line) => line.kind)}::text[], ${lines.map((line) => line.timestamp)}::timestamptz[],
+      ${texts}::text[]) AS line
+    WHERE run.log_bytes <= ${maximumLogBytes}
+    ON CONFLICT (run_id, sequence) DO NOTHING`.execute(db);
+}
+
+/** Adds a line of Slipway's own at the end of a run's log, in its last step. */
+export async function appendOwnLine(db: Database, runId: string, text: string): Promise<void> {
+  await sql`
+    INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text)
+    SELECT ${runId}, coalesce(max(sequence), 0) + 1, coalesce(max(step), 0), 'line', now(), ${storableText(text)}
+    FROM run_log_lines WHERE run_id = ${runId}`.execute(db);
+}

@@ -1,0 +1,100 @@
+import { createHmac, randomUUID } from 'node:crypto';
+import { type ClaimRequest, leaseTiming } from '@slipway/core';
+import { sql } from 'kysely';
+import pg from 'pg';
+import type { ControlPlane } from '../control-plane.ts';
+import type { Database } from '../database/database.ts';
+import { hashToken } from '../identity/index.ts';
+import type { RunnerRecord } from '../pools/index.ts';
+import { type RunRecord, runColumns } from './run.ts';
+
+/** A run in a runner's hands. */
+export interface Claim {
+  readonly run: RunRecord;
+  readonly leaseToken: string;
+}
+
+type ClaimOrder = Pick<ClaimRequest, 'nonce' | 'platform'>;
+
+/**
+ * The run that this nonce claims: the one that it claimed before, or the oldest queued run that the runner may take
+ * and that is the head of its lane; undefined when there is none.
+ */
+export async function claimRun(
+  { db, masterKey }: ControlPlane,
+  runner: RunnerRecord,
+  order: ClaimOrder,
+): Promise<Claim | undefined> {
+  for (;;) {
+    const held = await runOfNonce(db, runner, order);
+    if (held) return { run: held, leaseToken: leaseTokenOf(masterKey, held.claimId) };
+    const claimId = randomUUID();
+    const leaseToken = leaseTokenOf(masterKey, claimId);
+    const taken = await takeHead(db, runner, order, { claimId, leaseTokenHash: hashToken(leaseToken) });
+    if (taken === 'none') return undefined;
+    if (taken !== 'lost-race') return { run: taken, leaseToken };
+  }
+}
+
+/**
+ * The lease token follows from the claim, so that a claim whose answer was lost is answered the same token again, and
+ * yet only its hash is kept.
+ */
+function leaseTokenOf(masterKey: Buffer, claimId: string): string {
+  return `slp-lease-${createHmac('sha256', masterKey).update(`lease token\0${claimId}`).digest('hex')}`;
+}
+
+async function runOfNonce(db: Database, runner: RunnerRecord, { nonce }: ClaimOrder) {
+  const { rows } = await sql<RunRecord & { claimId: string }>`
+    SELECT ${runColumns}, claim_id AS "claimId" FROM runs
+    WHERE runner_id = ${runner.id} AND claim_nonce = ${nonce} AND state IN ('claimed', 'running')`.execute(
+    db,
+  );
+  return rows[0];
+}
+
+/**
+ * One statement. It locks a lane whose head is queued (another claim that is busy with a lane is passed over, not waited
+ * for), then takes that head. The statement sees the runs as they were when it began; had another claim taken the head
+ * in between, the update finds it no longer queued, changes nothing, and `lost-race` says that looking again is worth it.
+ */
+async function takeHead(
+  db: Database,
+  runner: RunnerRecord,
+  order: ClaimOrder,
+  { claimId, leaseTokenHash }: { claimId: string; leaseTokenHash: Buffer },
+): Promise<RunRecord | 'none' | 'lost-race'> {
+  try {
+    const { rows } = await sql<{ headId: string } & { [K in keyof RunRecord]: RunRecord[K] | null }>`
+      WITH head AS (
+        SELECT queued.id FROM runs queued JOIN lanes ON lanes.id = queued.lane_id
+        WHERE queued.state = 'queued' AND queued.pool_id = ${runner.poolId} AND queued.platform = ${order.platform}
+          AND NOT EXISTS (
+            SELECT FROM runs earlier
+            WHERE earlier.lane_id = queued.lane_id AND earlier.number < queued.number AND earlier.state <> 'finished')
+        ORDER BY queued.created_at, queued.id
+        LIMIT 1
+        FOR UPDATE OF lanes SKIP LOCKED
+      ), runs AS (
+        UPDATE runs taken SET
+          state = 'claimed', modified_at = now(), claims = taken.claims + 1,
+          runner_id = ${runner.id}, claim_nonce = ${order.nonce}, claim_id = ${claimId},
+          lease_token_hash = ${leaseTokenHash},
+          lease_ends_at = now() + make_interval(secs => ${leaseTiming.leaseSeconds})
+        FROM head WHERE taken.id = head.id AND taken.state = 'queued'
+        RETURNING taken.*
+      )
+      SELECT head.id AS "headId", ${runColumns} FROM head LEFT JOIN runs ON true`.execute(db);
+    const [row] = rows;
+    if (!row) return 'none';
+    return isTaken(row) ? row : 'lost-race';
+  } catch (error) {
+    // The same nonce claimed a run in another call at this moment: that one is answered.
+    if (error instanceof pg.DatabaseError && error.constraint === 'runs_claim_nonce') return 'lost-race';
+    throw error;
+  }
+}
+
+function isTaken(row: { [K in keyof RunRecord]: RunRecord[K] | null }): row is RunRecord {
+  return row.id !== null;
+}

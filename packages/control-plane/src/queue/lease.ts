@@ -1,0 +1,39 @@
+import { leaseTiming, type RunCallResponse } from '@slipway/core';
+import { sql } from 'kysely';
+import type { Database } from '../database/database.ts';
+import { conflict } from '../http/errors.ts';
+import { hashToken } from '../identity/index.ts';
+import { type RunRecord, runColumns } from './run.ts';
+
+/** What a runner reads when it holds a run no longer. It then destroys the sandbox and forgets the run. */
+const fenced = () =>
+  conflict('Conflict: this lease is over: the run was taken from this runner, or has ended.');
+
+/**
+ * The run that a lease token holds, with its lease renewed: every call of the runner is a sign of life. Throws 409 when
+ * the token holds no run (any more).
+ */
+export async function renewLease(db: Database, leaseToken: string): Promise<RunRecord> {
+  const { rows } = await sql<RunRecord>`
+    UPDATE runs SET lease_ends_at = now() + make_interval(secs => ${leaseTiming.leaseSeconds})
+    WHERE lease_token_hash = ${hashToken(leaseToken)} AND state IN ('claimed', 'running')
+    RETURNING ${runColumns}`.execute(db);
+  const [run] = rows;
+  if (!run) throw fenced();
+  return run;
+}
+
+/** The run that a lease token holds or held to its end; it stays locked until the transaction ends. Throws 409. */
+export async function lockLeasedRun(tx: Database, leaseToken: string): Promise<RunRecord> {
+  const { rows } = await sql<RunRecord>`
+    SELECT ${runColumns} FROM runs WHERE lease_token_hash = ${hashToken(leaseToken)} FOR UPDATE`.execute(tx);
+  const [run] = rows;
+  if (!run) throw fenced();
+  return run;
+}
+
+/** The answer to a call about a run: how long the lease is now, and what is asked of the runner. */
+export function answerTo(run: RunRecord): RunCallResponse {
+  const { leaseSeconds } = leaseTiming;
+  return run.cancelRequestedAt ? { leaseSeconds, command: 'cancel' } : { leaseSeconds };
+}

@@ -1,0 +1,73 @@
+import { type SandboxFacts, type StepReport, sandboxFacts } from '@slipway/core';
+import { sql } from 'kysely';
+import * as z from 'zod';
+import type { Database } from '../database/database.ts';
+import { storableText } from '../logs/index.ts';
+
+/** What a runner reported about a run beside its log and steps. */
+export interface RunReport {
+  readonly sandbox: SandboxFacts | null;
+  readonly phaseMilliseconds: Readonly<Record<string, number>>;
+}
+
+/** Replaces the steps of a run, and keeps what it runs on once that is known; in the caller's transaction. */
+export async function storeSteps(
+  tx: Database,
+  runId: string,
+  steps: readonly StepReport[],
+  sandbox: SandboxFacts | undefined,
+): Promise<void> {
+  await sql`
+      UPDATE runs SET modified_at = now(), sandbox = coalesce(${sandbox ? JSON.stringify(sandbox) : null}, sandbox)
+      WHERE id = ${runId}`.execute(tx);
+  await sql`
+      INSERT INTO run_steps (run_id, step, name, status, started_at, updated_at)
+      SELECT ${runId}, given.place - 1, given.name, given.status, given.started_at, given.updated_at
+      FROM unnest(
+        ${steps.map((step) => storableText(step.name))}::text[], ${steps.map((step) => step.status)}::text[],
+        ${steps.map((step) => step.startedAt)}::timestamptz[], ${steps.map((step) => step.updatedAt)}::timestamptz[]
+      ) WITH ORDINALITY AS given (name, status, started_at, updated_at, place)
+      ON CONFLICT (run_id, step) DO UPDATE SET
+        name = excluded.name, status = excluded.status,
+        started_at = excluded.started_at, updated_at = excluded.updated_at`.execute(tx);
+  await sql`DELETE FROM run_steps WHERE run_id = ${runId} AND step >= ${steps.length}`.execute(tx);
+}
+
+/** The steps of several runs, in order. */
+export async function stepsOfRuns(
+  db: Database,
+  runIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly StepReport[]>> {
+  const steps = new Map<string, StepReport[]>(runIds.map((id) => [id, []]));
+  if (runIds.length === 0) return steps;
+  const rows = await db
+    .selectFrom('run_steps')
+    .selectAll()
+    .where('run_id', 'in', runIds)
+    .orderBy('run_id')
+    .orderBy('step')
+    .execute();
+  for (const row of rows) {
+    steps.get(row.run_id)?.push({
+      name: row.name,
+      status: row.status,
+      startedAt: row.started_at?.toISOString() ?? null,
+      updatedAt: row.updated_at?.toISOString() ?? null,
+    });
+  }
+  return steps;
+}
+
+const phases = z.record(z.string(), z.number());
+
+export async function reportOfRun(db: Database, runId: string): Promise<RunReport> {
+  const { sandbox, phase_milliseconds } = await db
+    .selectFrom('runs')
+    .select(['sandbox', 'phase_milliseconds'])
+    .where('id', '=', runId)
+    .executeTakeFirstOrThrow();
+  return {
+    sandbox: sandbox === null ? null : sandboxFacts.parse(JSON.parse(sandbox)),
+    phaseMilliseconds: phase_milliseconds === null ? {} : phases.parse(JSON.parse(phase_milliseconds)),
+  };
+}

@@ -1,0 +1,83 @@
+import { sql } from 'kysely';
+import pg from 'pg';
+import type { ControlPlane } from '../control-plane.ts';
+import { connectionConfig, type Database } from '../database/database.ts';
+
+const channel = 'slipway_runs';
+const reconnectMilliseconds = 1000;
+
+/** Wakes the waiting claims of every control plane on this database, once the transaction commits. */
+export async function wakeClaims(db: Database): Promise<void> {
+  await sql`SELECT pg_notify(${channel}, '')`.execute(db);
+}
+
+/**
+ * Tells waiting claims that something may have become free to claim. It listens on one connection of its own; while
+ * that is broken nothing wakes, and claims rely on looking again every few seconds.
+ */
+export class WakeUp {
+  readonly #controlPlane: ControlPlane;
+  readonly #waiting = new Set<() => void>();
+  #generation = 0;
+  #client: pg.Client | undefined;
+  #reconnect: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(controlPlane: ControlPlane) {
+    this.#controlPlane = controlPlane;
+  }
+
+  /** Changes at each wake-up. Take it before looking for a run, and wait with it after: nothing between is missed. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Settles at the first wake-up after `generation`, after `milliseconds`, or when `signal` aborts. */
+  async waitBeyond(generation: number, milliseconds: number, signal: AbortSignal): Promise<void> {
+    if (generation !== this.#generation || signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, milliseconds);
+    this.#waiting.add(resolve);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    await promise;
+    clearTimeout(timer);
+    this.#waiting.delete(resolve);
+  }
+
+  async open(): Promise<void> {
+    const client = new pg.Client(connectionConfig(this.#controlPlane.databaseLocation));
+    this.#client = client;
+    client.on('notification', () => this.#wake());
+    client.on('error', () => this.#lost(client));
+    client.on('end', () => this.#lost(client));
+    try {
+      await client.connect();
+      await client.query(`LISTEN ${channel}`);
+      // What was announced while nobody listened.
+      this.#wake();
+    } catch (error) {
+      this.#controlPlane.log.warn({ err: error }, 'cannot listen for queued runs; trying again');
+      this.#lost(client);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#reconnect);
+    const client = this.#client;
+    this.#client = undefined;
+    await client?.end().catch(() => undefined);
+  }
+
+  #wake(): void {
+    this.#generation += 1;
+    for (const resume of this.#waiting) resume();
+  }
+
+  #lost(client: pg.Client): void {
+    if (this.#closed || this.#client !== client) return;
+    this.#client = undefined;
+    client.end().catch(() => undefined);
+    this.#reconnect = setTimeout(() => void this.open(), reconnectMilliseconds);
+  }
+}

@@ -1,0 +1,24 @@
+import type { Job, RunOutline, Workflow } from '@slipway/core';
+import type { Database } from '../database/database.ts';
+import type { RunRecord } from './run.ts';
+
+/**
+ * What a kind of run (deployment, scan, policy evaluation) tells the queue about its runs. The queue knows lanes, claims
+ * and leases, and nothing of what is in a run.
+ */
+export interface WorkflowRuns {
+  /** What a runner needs to prepare; undefined when what the run is about is gone (its stack was removed). */
+  outline(db: Database, run: RunRecord): Promise<RunOutline | undefined>;
+  /** Everything, secrets in clear. Asked again it answers the same, the job token included. */
+  job(db: Database, run: RunRecord): Promise<Job>;
+  /** Texts that must not appear in the run's log. */
+  secrets(db: Database, runId: string): Promise<readonly string[]>;
+}
+
+export type Workflows = Readonly<Partial<Record<Workflow, WorkflowRuns>>>;
+
+export function workflowOf(workflows: Workflows, run: RunRecord): WorkflowRuns {
+  const runs = workflows[run.workflow];
+  if (!runs) throw new Error(`No part of this control plane knows runs of the workflow "${run.workflow}".`);
+  return runs;
+}
