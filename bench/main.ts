@@ -22,5 +22,7 @@ for (const benchmark of chosen) {
     console.log(`  promise broken: at most ${benchmark.maximumRatio}`);
   }
   const figure = (value: number) => `${value.toFixed(2)} ${unit}`;
-  console.log(`${benchmark.name} ratio ${ratio.toFixed(2)} (ours ${figure(ours)}, reference ${figure(reference)})`);
+  console.log(
+    `${benchmark.name} ratio ${ratio.toFixed(2)} (ours ${figure(ours)}, reference ${figure(reference)})`,
+  );
 }

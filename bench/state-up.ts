@@ -18,7 +18,11 @@ const stateUp = (name: string, what: string, pick: (times: Times) => number): Be
   measure: (report) => measure(pick, report),
 });
 export const stateUpFirst = stateUp('state-up', 'first `pulumi up`', (times) => times.first);
-export const stateUpNoChange = stateUp('state-up-no-change', '`pulumi up` without a change', (times) => times.noChange);
+export const stateUpNoChange = stateUp(
+  'state-up-no-change',
+  '`pulumi up` without a change',
+  (times) => times.noChange,
+);
 
 interface Times {
   readonly first: number;
@@ -38,13 +42,27 @@ async function measure(pick: (times: Times) => number, report: (line: string) =>
     const reference: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
       const backends = [
-        { times: ours, name: 'Slipway', url: server.url, token: server.adminToken, stack: `local/bench-${round}` },
-        { times: reference, name: 'file', url: `file://${directory}`, token: '', stack: `organization/bench-${round}` },
+        {
+          times: ours,
+          name: 'Slipway',
+          url: server.url,
+          token: server.adminToken,
+          stack: `local/bench-${round}`,
+        },
+        {
+          times: reference,
+          name: 'file',
+          url: `file://${directory}`,
+          token: '',
+          stack: `organization/bench-${round}`,
+        },
       ];
       // Each goes first in turn: the second one finds warmer caches.
       for (const { times, name, ...backend } of round % 2 === 0 ? backends : backends.reverse()) {
         const taken = await upTwice(join(directory, `${name}-${round}`), backend);
-        report(`round ${round + 1}, ${name}: first ${taken.first.toFixed(2)} s, no change ${taken.noChange.toFixed(2)} s`);
+        report(
+          `round ${round + 1}, ${name}: first ${taken.first.toFixed(2)} s, no change ${taken.noChange.toFixed(2)} s`,
+        );
         times.push(pick(taken));
       }
     }
@@ -55,7 +73,10 @@ async function measure(pick: (times: Times) => number, report: (line: string) =>
   }
 }
 
-async function upTwice(directory: string, backend: { url: string; token: string; stack: string }): Promise<Times> {
+async function upTwice(
+  directory: string,
+  backend: { url: string; token: string; stack: string },
+): Promise<Times> {
   const cache = { cacheDirectory: cacheDirectory(process.env), report: () => undefined };
   const pulumiPath = await ensurePulumiCli(cache);
   await cp(join(import.meta.dirname, 'resources'), directory, { recursive: true });

@@ -12,4 +12,5 @@ class Cell extends pulumi.dynamic.Resource {
   }
 }
 
-for (let number = 0; number < Number(process.env.RESOURCE_COUNT); number += 1) new Cell(`cell-${number}`, number);
+for (let number = 0; number < Number(process.env.RESOURCE_COUNT); number += 1)
+  new Cell(`cell-${number}`, number);
