@@ -16,7 +16,7 @@ export type ImageSource =
     };
 
 const shape =
-  /^(?<repository>(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*)(?::\d{1,5})?\/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?<tag>[\w][\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$/;
+  /^(?<repository>(?:(?:[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d{1,5})?|[a-zA-Z0-9-]+:\d{1,5})\/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?<tag>[\w][\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$/;
 
 /** Reads an image reference: `[registry/]repository[:tag][@sha256:…]`. Throws `ImageUnavailableError`. */
 export function parseReference(reference: string): ImageSource {
