@@ -5,6 +5,7 @@ export { ImageUnavailableError } from './images/image-unavailable.ts';
 export type { Isolation, Sandbox } from './isolation/isolation.ts';
 export { type Runner, startRunner } from './runner.ts';
 export type { ProxyOptions, RunnerLog, RunnerOptions, RunnerParts } from './runner-options.ts';
+export { openRunnerParts } from './runner-parts.ts';
 export {
   type BuiltImage,
   buildDefaultImage,

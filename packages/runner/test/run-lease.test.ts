@@ -54,12 +54,29 @@ test('a runner that cannot renew its lease destroys the sandbox five seconds bef
   expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });
 });
 
+test('a lease counts from the moment at which its renewal was sent, however late the answer is', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.leaseSeconds = 8;
+  setting.server.heartbeatSeconds = 30;
+  setting.server.fail('heartbeat', 'late');
+  const run = setting.server.queue();
+  await setting.start();
+  const sandbox = await setting.isolation.sandbox();
+  sandbox.say({ type: 'ready' });
+  await eventually(() => sandbox.isDestroyed);
+  const sent = run.calls.find((call) => call.name === 'heartbeat')?.at ?? 0;
+  expect((sandbox.destroyedAt ?? 0) - sent).toBeGreaterThan(2_800);
+  expect((sandbox.destroyedAt ?? 0) - sent).toBeLessThanOrEqual(3_050);
+});
+
 test('a run that is another runner’s by now is destroyed at once and not reported', async () => {
   await using setting = await RunSetting.create();
   setting.server.heartbeatSeconds = 0.1;
   const run = setting.server.queue();
   const runner = await setting.start();
   const sandbox = await working(setting);
+  // Nothing is left to report: the heartbeat alone finds out.
+  await new Promise((resolve) => setTimeout(resolve, 300));
   const fencedAt = performance.now();
   run.fenced = true;
   await eventually(() => sandbox.isDestroyed);
@@ -70,6 +87,7 @@ test('a run that is another runner’s by now is destroyed at once and not repor
 
 test('the job is asked for only when the lease was renewed', async () => {
   await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 30;
   setting.server.fail('heartbeat', 503, 503);
   const run = setting.server.queue();
   await setting.start();
@@ -77,6 +95,7 @@ test('the job is asked for only when the lease was renewed', async () => {
   sandbox.say({ type: 'ready' });
   await eventually(() => sandbox.received.length > 0);
   const names = run.calls.map((call) => call.name);
+  expect(names).toContain('heartbeat');
   expect(names.indexOf('heartbeat')).toBeLessThan(names.indexOf('job'));
 });
 
@@ -103,6 +122,7 @@ test('finish is sent only when the sandbox is proven gone, however often that ta
   const sandbox = await working(setting);
   sandbox.destroyFailures = 2;
   sandbox.say(succeeded);
+  sandbox.exit({ exitCode: 0 });
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   expect(run.finish).toBeUndefined();
   const finish = await eventually(() => run.finish);
@@ -132,4 +152,19 @@ test('the first line of a quiet log is readable within 100 ms', async () => {
   sandbox.say(line('first'));
   await eventually(() => run.text.includes('first'));
   expect(performance.now() - saidAt).toBeLessThan(100);
+});
+
+test('a run that is lost before its job was handed out is left to another runner', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.leaseSeconds = 6;
+  setting.server.heartbeatSeconds = 0.2;
+  const run = setting.server.queue();
+  const runner = await setting.start();
+  const sandbox = await setting.isolation.sandbox();
+  await eventually(() => run.count('heartbeat') > 0);
+  setting.server.goSilent();
+  await eventually(() => sandbox.isDestroyed);
+  setting.server.comeBack();
+  await eventually(() => runner.liveRuns === 0);
+  expect(run.finish).toBeUndefined();
 });

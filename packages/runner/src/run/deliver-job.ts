@@ -10,6 +10,7 @@ export async function deliverJob(run: LiveRun, { channel }: Executor, { image }:
   const endPhase = run.phases.begin('job');
   // The lease may have been counted from a late answer until its first renewal; the job needs one that holds.
   await run.unlessStopped(run.lease.renewed);
+  run.jobWasAskedFor = true;
   const job = await run.unlessStopped(run.ask(() => run.calls.job()));
   run.hide(job.secrets);
   await run.report.setup('The executor is ready; its job was delivered');

@@ -17,22 +17,32 @@ export async function finish(run: LiveRun, reached: Ending): Promise<void> {
   ]);
   const ending = refineEnding(reached, await run.sandbox?.exited);
   try {
-    await run.ask(() =>
-      run.calls.finish({
-        outcome: ending.outcome,
-        ...(ending.cause && { cause: ending.cause }),
-        ...(ending.message && { message: messageOf(run, ending.message) }),
-        phaseMilliseconds: run.phases.toRecord(),
-        lastSequence: run.report.lastSequence,
-      }),
-    );
-    run.log.info({ ...ending, phaseMilliseconds: run.phases.toRecord() }, 'Run finished');
+    if (mayRunElsewhere(run, ending)) run.log.warn({}, 'A run is left to another runner');
+    else await tellEnding(run, ending);
   } catch (error) {
     run.log.error({ err: error, ...ending }, 'The end of a run could not be reported');
   } finally {
     run.lease.end();
     await run.report.close();
   }
+}
+
+async function tellEnding(run: LiveRun, { outcome, cause, message }: Ending): Promise<void> {
+  await run.ask(() =>
+    run.calls.finish({
+      outcome,
+      ...(cause && { cause }),
+      ...(message && { message: messageOf(run, message) }),
+      phaseMilliseconds: run.phases.toRecord(),
+      lastSequence: run.report.lastSequence,
+    }),
+  );
+  run.log.info({ outcome, cause, phaseMilliseconds: run.phases.toRecord() }, 'Run finished');
+}
+
+/** A run that was lost before its job was handed out has done nothing: unreported, it is queued again. */
+function mayRunElsewhere(run: LiveRun, { cause }: Ending): boolean {
+  return cause === 'runner-lost' && !run.jobWasAskedFor;
 }
 
 /** After a panic the end of the kernel's console is in the message: it belongs into the log. */

@@ -42,6 +42,8 @@ export class LiveRun {
   readonly cancellation: Cancellation;
   readonly lease: Lease;
   readonly report: RunReport;
+  /** Whether the control plane may have handed out the job. Before that the run has done nothing. */
+  jobWasAskedFor = false;
   /** Set as soon as there is one. */
   sandbox: Sandbox | undefined;
   readonly #stop = new AbortController();

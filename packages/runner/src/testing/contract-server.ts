@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   claimRequest,
   type FinishRequest,
@@ -53,9 +54,10 @@ export class ContractRun {
 /**
  * - `lose`: the call is carried out, its answer is lost.
  * - `hang`: the call is neither carried out nor answered.
+ * - `late`: the call is carried out, and answered a second later.
  * - a number: answered with that status, not carried out.
  */
-type Failure = 'lose' | 'hang' | number;
+type Failure = 'lose' | 'hang' | 'late' | number;
 
 /**
  * The control plane's side of the runner contract, in memory, over real HTTP. It stands in for the real one where
@@ -156,6 +158,7 @@ export class ContractServer {
       return send(response, failure, { code: failure, message: 'as the test asked' });
     const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
     const answer = await this.#carryOut(name, request.headers.authorization ?? '', body);
+    if (failure === 'late') await delay(1_000);
     if (failure === 'lose') return void request.socket.destroy();
     send(response, answer.status, answer.body);
   }
@@ -207,7 +210,7 @@ export class ContractServer {
         return { status: 200, body: { run: outline, leaseToken, leaseSeconds: this.leaseSeconds } };
       }
       if (performance.now() >= until || !this.#server.listening || this.#silent) return { status: 204 };
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await delay(5);
     }
   }
 }

@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import { createGatedNetwork } from './gated-network.ts';
+import { createImageStore } from './images/image-store.ts';
+import { createContainerIsolation } from './isolation/container/container-isolation.ts';
+import { type Isolation, SandboxStartError } from './isolation/isolation.ts';
+import type { RunnerOptions, RunnerParts } from './runner-options.ts';
+import { ensureToolbox } from './toolbox/ensure-toolbox.ts';
+
+/**
+ * The real parts of a runner: guest, images, toolbox, network and isolation of this host. What can be made again lies
+ * in `cacheDirectory`. Throws `SandboxStartError` when the host cannot run the isolation, with what is missing; it
+ * never falls back to another one.
+ */
+export async function openRunnerParts(options: RunnerOptions, cacheDirectory: string): Promise<RunnerParts> {
+  const report = (line: string) => options.log.info({}, line);
+  const [{ isolation, sentence }, toolbox] = await Promise.all([
+    openIsolation(options),
+    ensureToolbox({ cacheDirectory, report }),
+  ]);
+  return {
+    isolation,
+    images: createImageStore({ cacheDirectory, report }),
+    toolbox,
+    createNetwork: () => createGatedNetwork(options),
+    isolationSentence: sentence,
+    close: () => Promise.resolve(),
+  };
+}
+
+interface OpenedIsolation {
+  readonly isolation: Isolation;
+  readonly sentence: string;
+}
+
+async function openIsolation({ isolation, dataDirectory }: RunnerOptions): Promise<OpenedIsolation> {
+  switch (isolation) {
+    case 'container':
+      return {
+        isolation: createContainerIsolation({ folder: join(dataDirectory, 'volumes') }),
+        sentence: 'Runs execute in containers that share the kernel of this host: for development and tests.',
+      };
+    case 'vm':
+      throw new SandboxStartError('The vm isolation is not wired yet.');
+  }
+}
