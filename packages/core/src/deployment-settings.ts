@@ -57,7 +57,6 @@ const environmentName = z
   .string()
   .max(256)
   .regex(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: U+0000 is what must not be there.
     /^[^=\0]+$/,
     'the name of an environment variable must not be empty, nor contain "=" or U+0000',
   );

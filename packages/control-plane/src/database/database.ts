@@ -29,5 +29,8 @@ export function connectionConfig(location: DatabaseLocation): pg.ClientConfig {
 export function openDatabase(location: DatabaseLocation): Database {
   pg.types.setTypeParser(pg.types.builtins.INT8, Number);
   const pool = new pg.Pool({ ...connectionConfig(location), max: maximumConnections });
+  // A connection that breaks fails its query, or is replaced when it is idle. Without listeners it would end the process.
+  pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return new Kysely<DatabaseSchema>({ dialect: new PostgresDialect({ pool }) });
 }
