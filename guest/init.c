@@ -104,7 +104,7 @@ int main(void) {
   sigprocmask(SIG_BLOCK, &child, NULL);
   int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 
-  modules_load("/modules/list");
+  modules_load("/modules/boot");
   channel_open();
   struct utsname kernel;
   uname(&kernel);

@@ -1,0 +1,106 @@
+/* Every mount of the guest. Devices are known by the serial that the runner gave them, not by their order. */
+#include "init.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define DEVICE_DEADLINE_MILLISECONDS 10000
+/* A volume with less than this left counts as full. */
+#define FULL_VOLUME_BYTES (1024 * 1024)
+
+static void mount_at(const char *source, const char *target, const char *type, unsigned long flags, const char *data) {
+  make_folder(target);
+  if (mount(source, target, type, flags, data) != 0)
+    give_up("%s could not be mounted at %s: %s", source, target, strerror(errno));
+}
+
+void mounts_prepare(void) {
+  /*
+   * The initramfs is the kernel's first root, out of which nothing can pivot. A bind mount of it, moved over it, is an
+   * ordinary root, so that crun can leave nothing of it in the container's mount namespace.
+   */
+  make_folder("/root");
+  if (mount("/", "/root", NULL, MS_BIND, NULL) != 0 || chdir("/root") != 0 ||
+      mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0)
+    give_up("the root could not be moved: %s", strerror(errno));
+  mount_at("dev", "/dev", "devtmpfs", MS_NOSUID, NULL);
+  mount_at("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  mount_at("sys", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  mount_at("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "size=16m,mode=755");
+  mount_at("cgroup", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  make_folder(BUNDLE);
+  /* Shared, so that what is mounted below it later appears in the container. */
+  mount_at("devices", DEVICES, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=755");
+  if (mount(NULL, DEVICES, NULL, MS_SHARED, NULL) != 0) give_up("%s: %s", DEVICES, strerror(errno));
+}
+
+static void find_disk(const char *serial, char *device, size_t size) {
+  for (int waited = 0; waited < DEVICE_DEADLINE_MILLISECONDS; waited++) {
+    for (char letter = 'a'; letter <= 'h'; letter++) {
+      char path[64], found[64];
+      snprintf(path, sizeof path, "/sys/block/vd%c/serial", letter);
+      read_file(path, found, sizeof found);
+      if (strcmp(found, serial) != 0) continue;
+      snprintf(device, size, "/dev/vd%c", letter);
+      return;
+    }
+    pause_milliseconds(1);
+  }
+  give_up("the disk %s did not appear", serial);
+}
+
+static void mount_disk(const char *serial, const char *target, const char *type, unsigned long flags, const char *data) {
+  char device[64];
+  find_disk(serial, device, sizeof device);
+  mount_at(device, target, type, flags, data);
+}
+
+void mounts_container(void) {
+  mount_disk("image", "/run/image", "erofs", MS_RDONLY | MS_NODEV, NULL);
+  mount_disk("toolbox", TOOLBOX, "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL);
+  /* The volume lives as long as the guest: nothing has to survive a crash, and its empty tables need no writing. */
+  mount_disk("volume", VOLUME, "ext4", MS_NODEV | MS_NOATIME, "noinit_itable,nobarrier");
+  make_folder(VOLUME "/upper");
+  make_folder(VOLUME "/work");
+  mount_at("root", ROOT, "overlay", MS_NODEV | MS_NOATIME,
+           "lowerdir=/run/image,upperdir=" VOLUME "/upper,workdir=" VOLUME "/work");
+}
+
+/* The name of the block device at a SCSI target, once the kernel has found it. */
+static bool find_scsi_disk(unsigned target, char *device, size_t size) {
+  char path[128];
+  snprintf(path, sizeof path, "/sys/bus/scsi/devices/0:0:%u:0/block", target);
+  DIR *folder = opendir(path);
+  if (folder == NULL) return false;
+  bool found = false;
+  for (struct dirent *entry; !found && (entry = readdir(folder)) != NULL;) {
+    found = entry->d_name[0] != '.';
+    if (found) snprintf(device, size, "/dev/%s", entry->d_name);
+  }
+  closedir(folder);
+  return found && access(device, R_OK) == 0;
+}
+
+const char *mounts_late_device(const char *name, unsigned target) {
+  char device[300], folder[300];
+  for (int waited = 0; !find_scsi_disk(target, device, sizeof device); waited++) {
+    if (waited >= DEVICE_DEADLINE_MILLISECONDS) return "the disk did not appear";
+    pause_milliseconds(1);
+  }
+  snprintf(folder, sizeof folder, DEVICES "/%s", name);
+  make_folder(folder);
+  if (mount(device, folder, "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL) != 0) return strerror(errno);
+  return NULL;
+}
+
+bool mounts_volume_is_full(void) {
+  struct statvfs status;
+  if (statvfs(VOLUME, &status) != 0) return false;
+  return status.f_bavail * status.f_frsize < FULL_VOLUME_BYTES || status.f_favail == 0;
+}
