@@ -111,10 +111,11 @@ export class SandboxBench {
 export async function outputOf(sandbox: Sandbox): Promise<string> {
   const chunks: Buffer[] = [];
   sandbox.channel.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const channelEnded = new Promise((resolve) => sandbox.channel.once('end', resolve));
   await sandbox.started;
   await sandbox.exited;
-  // What is still on its way through the channel when the process has ended.
-  await Promise.race([new Promise((resolve) => sandbox.channel.once('end', resolve)), sleep(500)]);
+  // What is still on its way when the process has ended; a channel need not tell its end.
+  await Promise.race([channelEnded, sleep(500)]);
   await sandbox.destroy();
   return Buffer.concat(chunks).toString();
 }
