@@ -17,7 +17,8 @@
 #define KEPT_OUTPUT 1024
 
 static pid_t crun_process, container_process;
-static int output = -1, memory_events = -1;
+static int channel = -1, output = -1, memory_events = -1;
+static char end_of_channel[128];
 /* The last bytes that the container and crun wrote to standard output and error. */
 static char kept_output[KEPT_OUTPUT + 1];
 static size_t kept_length;
@@ -41,8 +42,13 @@ static void limit_memory(void) {
   memory_events = open(CONTAINER_GROUP "/memory.events", O_RDONLY | O_CLOEXEC);
 }
 
-void container_start(void) {
+void container_prepare(void) {
   limit_memory();
+  channel = port_open("executor", O_RDWR | O_CLOEXEC);
+}
+
+void container_start(const char *end_mark) {
+  snprintf(end_of_channel, sizeof end_of_channel, "%s", end_mark);
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) give_up("no pipe: %s", strerror(errno));
   fcntl(ends[1], F_SETFL, 0);
@@ -53,7 +59,6 @@ void container_start(void) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    int channel = port_open("executor", O_RDWR | O_CLOEXEC);
     int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     dup2(nothing, 0);
     dup2(ends[1], 1);
@@ -144,6 +149,20 @@ static void crun_ended(int status) {
   channel_report("{\"event\":\"failed\",\"message\":%s}", quoted(kept_output));
 }
 
+/*
+ * Nobody of the container has the channel open any more: everything that it wrote comes before this mark. A host that
+ * reads slowly must not hold up process 1.
+ */
+static void mark_end_of_channel(void) {
+  if (fork() != 0) return;
+  for (size_t sent = 0, length = strlen(end_of_channel); sent < length;) {
+    ssize_t written = write(channel, end_of_channel + sent, length - sent);
+    if (written < 0 && errno != EINTR) break;
+    if (written > 0) sent += (size_t)written;
+  }
+  _exit(0);
+}
+
 static void container_ended(int status) {
   container_process = 0;
   container_memory_events_read();
@@ -151,6 +170,7 @@ static void container_ended(int status) {
   channel_report("{\"event\":\"exit\",\"code\":%d,\"signal\":%d,\"volumeIsFull\":%s,\"output\":%s}",
                  WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                  mounts_volume_is_full() ? "true" : "false", quoted(kept_output));
+  mark_end_of_channel();
 }
 
 void container_child_ended(pid_t process, int status) {

@@ -50,9 +50,7 @@ static void receive_file(const char *name, const char *bytes, size_t length) {
 
 static void attach(const char *name, const char *target) {
   if (name == NULL || target == NULL || !is_name(name)) give_up("a device has no usable name");
-  const char *error = mounts_late_device(name, (unsigned)strtoul(target, NULL, 10));
-  channel_report("{\"event\":\"attached\",\"name\":%s,\"error\":%s}", quoted(name),
-                 error == NULL ? "null" : quoted(error));
+  mounts_late_device(name, (unsigned)strtoul(target, NULL, 10));
 }
 
 void handle_message(char *words, const char *body, size_t body_length) {
@@ -61,10 +59,9 @@ void handle_message(char *words, const char *body, size_t body_length) {
   if (strcmp(verb, "ping") == 0) return;
   if (strcmp(verb, "time") == 0 && first != NULL) clock_set(first);
   else if (strcmp(verb, "file") == 0) receive_file(first, body, body_length);
-  else if (strcmp(verb, "start") == 0) {
-    mounts_container();
-    network_up();
-    container_start();
+  else if (strcmp(verb, "start") == 0 && first != NULL) {
+    mounts_volume();
+    container_start(first);
   } else if (strcmp(verb, "signal") == 0 && first != NULL) container_signal(atoi(first));
   else if (strcmp(verb, "attach") == 0) attach(first, second);
   else give_up("a message is not known: %s", verb);
@@ -112,6 +109,9 @@ int main(void) {
   read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
   boot_id[strcspn(boot_id, "\n")] = '\0';
   channel_report("{\"event\":\"boot\",\"kernelRelease\":%s,\"bootId\":%s}", quoted(kernel.release), quoted(boot_id));
+  mounts_read_only_disks();
+  network_up();
+  container_prepare();
 
   /* The kernel hands words of its command line that it does not know to process 1 as environment. */
   const char *silence_seconds = getenv("SLIPWAY_SILENCE_SECONDS");

@@ -38,9 +38,11 @@ void modules_load(const char *list);
 
 /* mounts.c */
 void mounts_prepare(void);
-void mounts_container(void);
-/* Mounts the disk at SCSI target `target` read-only at DEVICES/name. Answers what went wrong, or NULL. */
-const char *mounts_late_device(const char *name, unsigned target);
+/* The disks that are never written to, and then the volume with the overlay of it over the image. */
+void mounts_read_only_disks(void);
+void mounts_volume(void);
+/* Mounts the disk at SCSI target `target` read-only at DEVICES/name, and reports, while everything else goes on. */
+void mounts_late_device(const char *name, unsigned target);
 bool mounts_volume_is_full(void);
 
 /* ports.c: the virtio-serial ports, by name */
@@ -54,7 +56,9 @@ void clock_set(const char *seconds);
 double clock_monotonic_seconds(void);
 
 /* container.c */
-void container_start(void);
+void container_prepare(void);
+/* `end_mark` is written to the container's channel when nobody of the container can write to it any more. */
+void container_start(const char *end_mark);
 void container_signal(int number);
 /* A child of process 1 ended. */
 void container_child_ended(pid_t process, int status);

@@ -61,9 +61,12 @@ static void mount_disk(const char *serial, const char *target, const char *type,
   mount_at(device, target, type, flags, data);
 }
 
-void mounts_container(void) {
+void mounts_read_only_disks(void) {
   mount_disk("image", "/run/image", "erofs", MS_RDONLY | MS_NODEV, NULL);
   mount_disk("toolbox", TOOLBOX, "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL);
+}
+
+void mounts_volume(void) {
   /* The volume lives as long as the guest: nothing has to survive a crash, and its empty tables need no writing. */
   mount_disk("volume", VOLUME, "ext4", MS_NODEV | MS_NOATIME, "noinit_itable,nobarrier");
   make_folder(VOLUME "/upper");
@@ -87,8 +90,10 @@ static bool find_scsi_disk(unsigned target, char *device, size_t size) {
   return found && access(device, R_OK) == 0;
 }
 
-const char *mounts_late_device(const char *name, unsigned target) {
+static const char *mount_scsi_disk(const char *name, unsigned target) {
   char device[300], folder[300];
+  /* Only now: most containers never get a late device. */
+  modules_load("/modules/late-devices");
   for (int waited = 0; !find_scsi_disk(target, device, sizeof device); waited++) {
     if (waited >= DEVICE_DEADLINE_MILLISECONDS) return "the disk did not appear";
     pause_milliseconds(1);
@@ -97,6 +102,16 @@ const char *mounts_late_device(const char *name, unsigned target) {
   make_folder(folder);
   if (mount(device, folder, "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL) != 0) return strerror(errno);
   return NULL;
+}
+
+void mounts_late_device(const char *name, unsigned target) {
+  pid_t process = fork();
+  if (process < 0) give_up("no process to attach a device: %s", strerror(errno));
+  if (process > 0) return;
+  const char *error = mount_scsi_disk(name, target);
+  channel_report("{\"event\":\"attached\",\"name\":%s,\"error\":%s}", quoted(name),
+                 error == NULL ? "null" : quoted(error));
+  _exit(0);
 }
 
 bool mounts_volume_is_full(void) {
