@@ -1,4 +1,5 @@
 export { cacheDirectory } from './cache-directory.ts';
+export { ensureGuest } from './guest/ensure-guest.ts';
 export type { Image, ImageConfig } from './images/image.ts';
 export { createImageStore, type ImageStore } from './images/image-store.ts';
 export { ImageUnavailableError } from './images/image-unavailable.ts';
