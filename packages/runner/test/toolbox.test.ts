@@ -1,0 +1,53 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fileDigest } from '../src/setup/content-key.ts';
+import { runCommand } from '../src/setup/run-command.ts';
+import { ensureToolbox } from '../src/toolbox/ensure-toolbox.ts';
+import type { Toolbox } from '../src/toolbox/toolbox.ts';
+import { extractErofs } from './image-registry.ts';
+
+let folder: string;
+let toolbox: Toolbox;
+const report = () => {};
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'slipway-toolbox-'));
+  toolbox = await ensureToolbox({ cacheDirectory: join(folder, 'cache'), report });
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Runs a command in a root that holds nothing but the toolbox. */
+async function inEmptyRoot(argv: readonly string[]): Promise<string> {
+  const root = join(folder, 'root');
+  await rm(root, { recursive: true, force: true });
+  await mkdir(root);
+  await extractErofs(toolbox.erofsPath, join(root, 'slipway'));
+  return runCommand(['chroot', root, ...argv], { environment: { PATH: process.env.PATH } });
+}
+
+test('Node of the toolbox starts in a root without any library', async () => {
+  const node = toolbox.executorArgv.slice(0, -1);
+  expect(await inEmptyRoot([...node, '--print', 'process.version'])).toMatch(/^v24\./);
+});
+
+test('the executor starts there too, and ends when nobody is at its channel', async () => {
+  // There is no file descriptor 3: what matters is that the failure is the executor's own.
+  await expect(inEmptyRoot(toolbox.executorArgv)).rejects.toThrow(/EBADF|The executor lost the runner/);
+});
+
+test('the digest is that of the file, and the same inputs give the same bytes', async () => {
+  expect(await fileDigest(toolbox.erofsPath)).toBe(toolbox.digest);
+  const again = await ensureToolbox({ cacheDirectory: join(folder, 'other-cache'), report });
+  expect(again.erofsPath).not.toBe(toolbox.erofsPath);
+  expect(again.digest).toBe(toolbox.digest);
+});
+
+test('it is made once: a second call takes less than 200 milliseconds', async () => {
+  const start = performance.now();
+  const again = await ensureToolbox({ cacheDirectory: join(folder, 'cache'), report });
+  expect(performance.now() - start).toBeLessThan(200);
+  expect(again).toEqual(toolbox);
+});
