@@ -27,19 +27,20 @@ const shortText = z.string().max(2048).refine(withoutNul, 'it must not contain t
 export const secretInput = z.union([
   valueText.transform((value): SecretInput => ({ kind: 'plain', value })),
   z
-    .object({ isSecret: z.boolean(), value: valueText.default('') })
-    .transform(({ isSecret, value }): SecretInput => ({ kind: isSecret ? 'secret' : 'plain', value })),
-  z
     .object({
       ciphertext: z
         .base64()
-        .min(1)
-        .max(2 * maximumValueCharacters),
+        .max(2 * maximumValueCharacters)
+        .optional(),
+      secret: valueText.optional(),
+      isSecret: z.boolean().optional(),
+      value: valueText.optional(),
     })
-    .transform(({ ciphertext }): SecretInput => ({ kind: 'ciphertext', ciphertext })),
-  z
-    .object({ secret: valueText.default('') })
-    .transform(({ secret }): SecretInput => ({ kind: 'secret', value: secret })),
+    .transform(({ ciphertext, secret, isSecret, value }): SecretInput => {
+      if (ciphertext) return { kind: 'ciphertext', ciphertext };
+      if (isSecret === false) return { kind: 'plain', value: value ?? '' };
+      return { kind: 'secret', value: secret ?? value ?? '' };
+    }),
 ]);
 
 /** A value as it is stored and answered: plain, or sealed for its stack (base64). */
@@ -56,28 +57,15 @@ const maximumEnvironmentVariables = 500;
 const environmentName = z
   .string()
   .max(256)
-  .regex(
-    /^[^=\0]+$/,
-    'the name of an environment variable must not be empty, nor contain "=" or U+0000',
-  );
+  .regex(/^[^=\0]+$/, 'the name of an environment variable must not be empty, nor contain "=" or U+0000');
 
-/**
- * The ways to log in to a git host, of which one counts: the first given of ssh key, token, user name and password
- * (Pulumi CLI apitype.SourceContextGit). Setting one removes the others, which a merge would otherwise keep.
- */
+/** The ways to log in to a git host, of which one counts: `mergeSettings` keeps one. */
 function gitAuthShape<Leaf extends z.ZodType>(leaf: Leaf) {
-  return z
-    .object({
-      sshAuth: z.object({ sshPrivateKey: leaf, password: leaf.nullish() }).nullish(),
-      accessToken: leaf.nullish(),
-      basicAuth: z.object({ userName: leaf, password: leaf }).nullish(),
-    })
-    .transform((given): typeof given => {
-      if (given.sshAuth) return { sshAuth: given.sshAuth, accessToken: null, basicAuth: null };
-      if (given.accessToken) return { sshAuth: null, accessToken: given.accessToken, basicAuth: null };
-      if (given.basicAuth) return { sshAuth: null, accessToken: null, basicAuth: given.basicAuth };
-      return given;
-    });
+  return z.object({
+    sshAuth: z.object({ sshPrivateKey: leaf, password: leaf.nullish() }).nullish(),
+    accessToken: leaf.nullish(),
+    basicAuth: z.object({ userName: leaf, password: leaf }).nullish(),
+  });
 }
 
 /** Git settings with `repoUrl` in whatever case it came: Go clients and documents write both `repoUrl` and `repoURL`. */

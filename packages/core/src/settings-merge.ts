@@ -23,10 +23,23 @@ export function mergePatch(target: JsonObject, patch: JsonObject): JsonObject {
   return Object.fromEntries(merged);
 }
 
-/** Stored settings with a patch applied, and its consequences: see `mirrorGitHub`. */
+/** Stored settings with a patch applied, and its consequences: see `mirrorGitHub` and `keepOneLogin`. */
 export function mergeSettings(stored: StoredSettings, patch: StoredSettings): StoredSettings {
   const base = changesProvider(stored, patch) ? { ...stored, vcs: undefined, gitHub: undefined } : stored;
-  return storedSettings.parse(mergePatch(base, mirrorGitHub(base, patch)));
+  return storedSettings.parse(mergePatch(base, mirrorGitHub(base, keepOneLogin(patch))));
+}
+
+/**
+ * Of the ways to log in to a git host one counts: the first given of ssh key, token, user name and password (Pulumi CLI
+ * apitype.SourceContextGit). Setting it removes the others, which a merge would otherwise keep.
+ */
+function keepOneLogin(patch: StoredSettings): StoredSettings {
+  const git = patch.sourceContext?.git;
+  const given = git?.gitAuth;
+  const kept = (['sshAuth', 'accessToken', 'basicAuth'] as const).find((way) => given?.[way]);
+  if (!given || !kept) return patch;
+  const gitAuth = { sshAuth: null, accessToken: null, basicAuth: null, [kept]: given[kept] };
+  return { ...patch, sourceContext: { ...patch.sourceContext, git: { ...git, gitAuth } } };
 }
 
 /** Settings of another version control system are not merged into those of the former. */
