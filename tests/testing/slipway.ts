@@ -4,17 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { exampleRepositoryPath } from '@slipway/control-plane';
-import { cacheDirectory, ensureLanguageHost, ensurePulumiCli } from '@slipway/runner';
 import { startAll, type UpFlags } from '../../packages/cli/src/commands/up.ts';
+import { type Finished, pulumiUser } from './pulumi-user.ts';
 
 const execute = promisify(execFile);
-
-/** What a finished command printed, and how it ended. */
-export interface Finished {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** A running Slipway with a git repository of its own and a logged-in `pulumi` CLI. */
 export interface SlipwayUnderTest {
@@ -27,7 +20,7 @@ export interface SlipwayUnderTest {
   /** Commits everything in the working copy and publishes it. */
   publish(): Promise<void>;
   /** Runs the real CLI, in a folder of the working copy. */
-  pulumi(args: readonly string[], options?: { folder?: string; signal?: AbortSignal }): Promise<Finished>;
+  pulumi(args: readonly string[], options?: { folder?: string }): Promise<Finished>;
   /** Calls the REST API as the administrator. */
   api(method: string, path: string, body?: unknown): Promise<{ status: number; json: unknown }>;
   close(): Promise<void>;
@@ -54,17 +47,10 @@ export async function startSlipway(flags: Partial<UpFlags> = {}): Promise<Slipwa
     },
     { exampleRepository: repository },
   );
-  const cache = { cacheDirectory: cacheDirectory(process.env), report: () => undefined };
-  const cli = await ensurePulumiCli(cache);
-  const environment = {
-    ...process.env,
-    PATH: `${await ensureLanguageHost(cache)}:${process.env.PATH}`,
-    PULUMI_HOME: join(directory, 'pulumi-home'),
-    PULUMI_BACKEND_URL: slipway.url,
-    PULUMI_ACCESS_TOKEN: slipway.adminToken,
-    PULUMI_SKIP_UPDATE_CHECK: 'true',
-    PULUMI_EXPERIMENTAL: 'true',
-  };
+  const user = await pulumiUser(join(directory, 'pulumi-home'), {
+    url: slipway.url,
+    token: slipway.adminToken,
+  });
   return {
     url: slipway.url,
     adminToken: slipway.adminToken,
@@ -76,12 +62,7 @@ export async function startSlipway(flags: Partial<UpFlags> = {}): Promise<Slipwa
       await git(['-C', workingCopy, 'commit', '--quiet', '--allow-empty', '--message', 'change']);
       await git(['-C', workingCopy, 'push', '--quiet', 'origin', 'HEAD:main']);
     },
-    pulumi: (args, { folder = '.', signal } = {}) =>
-      finished([cli, ...args, '--non-interactive'], {
-        cwd: join(workingCopy, folder),
-        env: environment,
-        signal,
-      }),
+    pulumi: (args, { folder = '.' } = {}) => user.run(join(workingCopy, folder), ...args),
     api: async (method, path, body) => {
       const response = await fetch(`${slipway.url}${path}`, {
         method,
@@ -118,17 +99,4 @@ export async function addEmptyProject(slipway: SlipwayUnderTest, name: string): 
 
 async function git(args: readonly string[]): Promise<void> {
   await execute('git', ['-c', 'user.name=Test', '-c', 'user.email=test@localhost', ...args]);
-}
-
-function finished(
-  argv: readonly string[],
-  options: { cwd: string; env: NodeJS.ProcessEnv; signal?: AbortSignal | undefined },
-): Promise<Finished> {
-  const [command = '', ...rest] = argv;
-  return new Promise((resolve) => {
-    execFile(command, rest, { ...options, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
-      const code = error ? (typeof error.code === 'number' ? error.code : 1) : 0;
-      resolve({ code, stdout, stderr });
-    });
-  });
 }

@@ -24,6 +24,8 @@ CREATE TABLE updates (
   id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   stack_id uuid NOT NULL REFERENCES stacks ON DELETE CASCADE,
   kind text NOT NULL,
+  -- It changes nothing: a `preview`, or a dry run of another kind (`pulumi refresh --preview-only`).
+  is_preview boolean NOT NULL,
   state text NOT NULL DEFAULT 'created' CHECK (state IN ('created', 'running', 'finished')),
   result text CHECK (result IN ('succeeded', 'failed')),
   version integer NOT NULL DEFAULT 0,
@@ -43,7 +45,7 @@ CREATE TABLE updates (
   CHECK ((state = 'finished') = (result IS NOT NULL))
 );
 -- A stack has at most one running update that may change it: this is its lock. Previews take none.
-CREATE UNIQUE INDEX updates_one_at_a_time ON updates (stack_id) WHERE state = 'running' AND kind <> 'preview';
+CREATE UNIQUE INDEX updates_one_at_a_time ON updates (stack_id) WHERE state = 'running' AND NOT is_preview;
 -- History of a stack, newest first.
 CREATE INDEX updates_of_stack ON updates (stack_id, created_at DESC);
 -- The updates that a run made.

@@ -98,9 +98,9 @@ export async function appendFailedSummary(db: Database, updateId: string, now: D
     SELECT u.id, COALESCE(max(e.sequence) + 1, 0), jsonb_build_object(
       'sequence', COALESCE(max(e.sequence) + 1, 0),
       'timestamp', ${Math.floor(now.getTime() / 1000)}::bigint,
-      'summaryEvent', ${JSON.stringify(summary)}::jsonb || jsonb_build_object('isPreview', u.kind = 'preview'))::text
+      'summaryEvent', ${JSON.stringify(summary)}::jsonb || jsonb_build_object('isPreview', u.is_preview))::text
     FROM updates u LEFT JOIN engine_events e ON e.update_id = u.id
     WHERE u.id = ${updateId}
       AND NOT EXISTS (SELECT 1 FROM engine_events s WHERE s.update_id = u.id AND s.event LIKE '%"summaryEvent":%')
-    GROUP BY u.id, u.kind ON CONFLICT DO NOTHING`.execute(db);
+    GROUP BY u.id, u.is_preview ON CONFLICT DO NOTHING`.execute(db);
 }

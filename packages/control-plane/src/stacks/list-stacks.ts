@@ -37,7 +37,7 @@ export async function listStacks(db: Database, principal: Principal, query: Stac
       u.state AS "updateState", u.ended_at AS "endedAt", c.resource_count AS "resourceCount"
     FROM stacks s JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
     LEFT JOIN LATERAL (
-      SELECT state, ended_at FROM updates WHERE stack_id = s.id AND kind <> 'preview' AND state <> 'created'
+      SELECT state, ended_at FROM updates WHERE stack_id = s.id AND NOT is_preview AND state <> 'created'
       ORDER BY created_at DESC LIMIT 1) u ON true
     LEFT JOIN LATERAL (
       SELECT resource_count FROM checkpoints WHERE stack_id = s.id ORDER BY version DESC LIMIT 1) c ON true

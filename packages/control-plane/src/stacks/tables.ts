@@ -17,6 +17,7 @@ export interface StackTables {
     id: Generated<string>;
     stack_id: string;
     kind: UpdateKind;
+    is_preview: boolean;
     state: Generated<'created' | 'running' | 'finished'>;
     result: 'succeeded' | 'failed' | null;
     version: Generated<number>;

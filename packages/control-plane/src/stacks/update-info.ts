@@ -60,7 +60,7 @@ export async function historyOf(
   const rows = await selectUpdates(db)
     .where('stack_id', '=', stackId)
     .where('state', '<>', 'created')
-    .where('kind', which.previews ? '=' : '<>', 'preview')
+    .where('is_preview', '=', which.previews)
     .orderBy('updates.started_at', 'desc')
     .limit(which.limit)
     .offset(which.offset)

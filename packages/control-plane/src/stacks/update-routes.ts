@@ -41,6 +41,7 @@ export function updateRoutes(
 
   const createBody = z.looseObject({
     config: z.record(z.string(), z.unknown()).nullish(),
+    options: z.looseObject({ dryRun: z.boolean().nullish() }).nullish(),
     metadata: z
       .looseObject({ message: z.string().nullish(), environment: z.record(z.string(), z.string()).nullish() })
       .nullish(),
@@ -62,6 +63,7 @@ export function updateRoutes(
         const updateID = await createUpdate(db, principal, {
           stackId: stack.id,
           kind,
+          isPreview: kind === 'preview' || body.options?.dryRun === true,
           message: body.metadata?.message ?? '',
           environment: JSON.stringify(body.metadata?.environment ?? {}),
           config: JSON.stringify(body.config ?? {}),
@@ -124,7 +126,7 @@ export function updateRoutes(
     { method: 'PATCH', path: `${updatePath}/checkpoint`, access: 'update', params: updateParams },
     async ({ bearer, params, bodyText }) => {
       const update = await runningUpdate(controlPlane, params.updateId, bearer);
-      if (update.kind === 'preview') throw forbidden('Forbidden: a preview does not change the state.');
+      if (update.isPreview) throw forbidden('Forbidden: a preview does not change the state.');
       await writeCheckpoint(db, update.stackId, update.version, splitState(bodyText, controlPlane.urls));
     },
   );
@@ -276,7 +278,7 @@ async function openUpdate(controlPlane: ControlPlane, principal: Principal, para
   const stack = await openStack(controlPlane, principal, params);
   const update = await controlPlane.db
     .selectFrom('updates')
-    .select(['id', 'kind', 'state', 'result', 'stack_id as stackId'])
+    .select(['id', 'is_preview as isPreview', 'state', 'result', 'stack_id as stackId'])
     .where('id', '=', params.updateId)
     .where('stack_id', '=', stack.id)
     .executeTakeFirst();

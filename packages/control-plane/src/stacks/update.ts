@@ -12,6 +12,8 @@ import type { UpdateKind } from './tables.ts';
 export interface NewUpdate {
   readonly stackId: string;
   readonly kind: UpdateKind;
+  /** It changes nothing: it takes no lock and no version, and history does not show it. */
+  readonly isPreview: boolean;
   readonly message: string;
   /** JSON text, kept as it came. */
   readonly environment: string;
@@ -25,6 +27,7 @@ export async function createUpdate(db: Database, principal: Principal, update: N
     .values({
       stack_id: update.stackId,
       kind: update.kind,
+      is_preview: update.isPreview,
       message: update.message,
       environment: update.environment,
       config: update.config,
@@ -49,14 +52,14 @@ export interface StartedUpdate {
  */
 export async function startUpdate(
   controlPlane: ControlPlane,
-  update: { id: string; stackId: string; kind: UpdateKind },
+  update: { id: string; stackId: string; isPreview: boolean },
   tags: Record<string, string> | undefined,
   leaseSeconds: number,
 ): Promise<StartedUpdate | undefined> {
   const token = newToken('slp-update');
   try {
     return await controlPlane.db.transaction().execute(async (tx) => {
-      const increment = update.kind === 'preview' ? 0 : 1;
+      const increment = update.isPreview ? 0 : 1;
       const stack = await sql<{ version: number }>`
         UPDATE stacks SET version = version + ${increment}, tags = COALESCE(${tags ? JSON.stringify(tags) : null}::jsonb, tags)
         WHERE id = ${update.stackId} RETURNING version`.execute(tx);
@@ -83,7 +86,7 @@ class UpdateNotStartable extends Error {}
 export interface LeasedUpdate {
   readonly id: string;
   readonly stackId: string;
-  readonly kind: UpdateKind;
+  readonly isPreview: boolean;
   readonly version: number;
   readonly runId: string | null;
   readonly running: boolean;
@@ -96,7 +99,7 @@ export async function updateOfLease(
   token: string,
 ): Promise<LeasedUpdate | undefined> {
   const { rows } = await sql<LeasedUpdate>`
-    SELECT id, stack_id AS "stackId", kind, version, run_id AS "runId",
+    SELECT id, stack_id AS "stackId", is_preview AS "isPreview", version, run_id AS "runId",
       state = 'running' AND lease_ends_at > now() AS running
     FROM updates WHERE id = ${updateId} AND lease_token_hash = ${hashToken(token)}`.execute(db);
   return rows[0];
@@ -182,7 +185,7 @@ export async function lastUpdate(db: Database, stackId: string) {
     .select(['updates.id', 'kind', 'state', 'started_at', 'updates.created_at', 'users.login as author'])
     .where('stack_id', '=', stackId)
     .where('state', '<>', 'created')
-    .where('kind', '<>', 'preview')
+    .where('is_preview', '=', false)
     .orderBy('updates.version', 'desc')
     .limit(1)
     .executeTakeFirst();
@@ -196,15 +199,15 @@ export async function importState(
   state: StoredDocument,
 ): Promise<string | undefined> {
   const { db } = controlPlane;
-  const kind: UpdateKind = 'import';
   const id = await createUpdate(db, principal, {
     stackId,
-    kind,
+    kind: 'import',
+    isPreview: false,
     message: '',
     environment: '{}',
     config: '{}',
   });
-  const started = await startUpdate(controlPlane, { id, stackId, kind }, undefined, 300);
+  const started = await startUpdate(controlPlane, { id, stackId, isPreview: false }, undefined, 300);
   if (!started) return undefined;
   await db.transaction().execute(async (tx) => {
     await writeCheckpoint(tx, stackId, started.version, state);
