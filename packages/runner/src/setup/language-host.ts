@@ -2,6 +2,7 @@ import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { contentKey, folderContents } from './content-key.ts';
+import { keepNewestVersions } from './keep-newest.ts';
 import { exists, makeOnce } from './make-once.ts';
 import { ensureNodePackages, nodePackagesInputs } from './node-packages.ts';
 import { nodePath, repositoryPath } from './repository.ts';
@@ -32,6 +33,7 @@ export async function ensureLanguageHost({ cacheDirectory, report }: SetUpOption
     });
     await cp(join(source, 'bin'), join(partialFolder, 'bin'), { recursive: true });
     await fillCompileCache(library);
+    await keepNewestVersions(join(cacheDirectory, 'language-host'));
   });
   return join(folder, 'bin');
 }

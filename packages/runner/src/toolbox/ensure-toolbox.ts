@@ -4,6 +4,7 @@ import { build } from 'esbuild';
 import { z } from 'zod';
 import { makeErofsCommand } from '../images/erofs.ts';
 import { contentKey, fileDigest, fileIdentity, folderContents } from '../setup/content-key.ts';
+import { keepNewestVersions } from '../setup/keep-newest.ts';
 import { makeOnce } from '../setup/make-once.ts';
 import { nodePath, repositoryPath } from '../setup/repository.ts';
 import { runCommand } from '../setup/run-command.ts';
@@ -21,7 +22,10 @@ const record = z.object({ digest: z.string() });
 export async function ensureToolbox({ cacheDirectory, report }: SetUpOptions): Promise<Toolbox> {
   const key = contentKey([recipe, ...(await inputs())]);
   const folder = join(cacheDirectory, 'toolbox', key);
-  await makeOnce(folder, (partialFolder) => make(partialFolder, report));
+  await makeOnce(folder, async (partialFolder) => {
+    await make(partialFolder, report);
+    await keepNewestVersions(join(cacheDirectory, 'toolbox'));
+  });
   const { digest } = record.parse(JSON.parse(await readFile(join(folder, recordName), 'utf8')));
   return {
     digest,

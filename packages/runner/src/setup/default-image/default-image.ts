@@ -4,6 +4,7 @@ import { makeImage } from '../../images/image-store.ts';
 import { nameLocalImage } from '../../images/local-images.ts';
 import { readLayout } from '../../images/oci-layout.ts';
 import { contentKey, fileIdentity } from '../content-key.ts';
+import { keepNewestVersions } from '../keep-newest.ts';
 import { makeOnce } from '../make-once.ts';
 import { runCommand } from '../run-command.ts';
 import type { SetUpOptions } from '../set-up-options.ts';
@@ -44,6 +45,7 @@ export async function buildDefaultImage(options: SetUpOptions): Promise<BuiltIma
     report('packing the image …');
     await writeLayout(join(partialFolder, 'layout'), [debian, toolsLayer]);
     await rm(toolsLayer);
+    await keepNewestVersions(join(cacheDirectory, 'default-image'));
   });
   const { digest } = await readLayout(layoutPath);
   await makeImage(cacheDirectory, { reference: defaultImageReference, digest }, async (layout) => {

@@ -1,0 +1,18 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** How many earlier versions stay: a runner that was started before the last change may still use one. */
+const keptVersions = 4;
+
+/** Removes all but the newest versions (folders named by `contentKey`) of what is made in a folder of the cache. */
+export async function keepNewestVersions(parent: string): Promise<void> {
+  const names = (await readdir(parent)).filter((name) => /^[0-9a-f]{24}$/.test(name));
+  const versions = await Promise.all(
+    names.map(async (name) => ({
+      path: join(parent, name),
+      madeAt: (await stat(join(parent, name))).mtimeMs,
+    })),
+  );
+  versions.sort((a, b) => b.madeAt - a.madeAt);
+  for (const { path } of versions.slice(keptVersions)) await rm(path, { recursive: true, force: true });
+}
