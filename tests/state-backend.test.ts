@@ -78,10 +78,11 @@ test('a stack lives from init to rm', async () => {
   await user.expectRun(folder, 'stack', 'rename', 'local/life/renamed');
   expect(await user.expectRun(folder, 'stack', 'output', 'secret', '--show-secrets')).toContain('canary');
   await user.expectRun(folder, 'stack', 'select', 'local/renamed');
+  expect(await user.expectRun(folder, ...up, '--config', 'value=two')).toContain('2 unchanged');
 
   const refused = await user.run(folder, 'stack', 'rm', '--yes');
   expect(refused.code).not.toBe(0);
-  expect(refused.stderr).toContain('still contains resources');
+  expect(refused.stderr).toContain('still has resources');
   expect(await user.expectRun(folder, 'destroy', '--yes', '--skip-preview')).toContain('2 deleted');
   await user.expectRun(folder, 'stack', 'rm', '--yes');
   expect((await user.run(folder, 'stack', 'select', 'local/renamed')).code).not.toBe(0);

@@ -8,6 +8,7 @@ import { route } from '../http/route.ts';
 import { countResources, writeCheckpoint } from './checkpoint.ts';
 import { listStacks } from './list-stacks.ts';
 import { findValue } from './raw-json.ts';
+import { renameStack } from './rename.ts';
 import { ensureProject, isDuplicate, openStack, stackParams, stackPath } from './stack.ts';
 import { splitState } from './state-document.ts';
 import { endExpiredUpdates, lastUpdate } from './update.ts';
@@ -157,20 +158,8 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
       const project = projectName.safeParse(body.newProject || stack.project);
       if (!name.success || !project.success)
         throw badRequest(`Bad Request: '${body.newProject}/${body.newName}' is no name of a stack.`);
-      if ((await lastUpdate(db, stack.id))?.state === 'running') {
-        throw conflict('Conflict: an update of this stack is in progress; rename it when that has ended.');
-      }
-      try {
-        await db.transaction().execute(async (tx) => {
-          const projectId = await ensureProject(tx, stack.organization, project.data);
-          await sql`UPDATE stacks SET name = ${name.data}, project_id = ${projectId} WHERE id = ${stack.id}`.execute(
-            tx,
-          );
-        });
-      } catch (error) {
-        if (!isDuplicate(error)) throw error;
-        throw conflict(`Conflict: stack '${stack.organization}/${project.data}/${name.data}' already exists`);
-      }
+      await endExpiredUpdates(db, controlPlane.now(), stack.id);
+      await renameStack(controlPlane, stack, { project: project.data, stack: name.data });
       return {};
     },
   );
