@@ -95,6 +95,11 @@ static void serve(int signals, double silence_seconds) {
 
 int main(void) {
   mounts_prepare();
+  /* The kernel hands words of its command line that it does not know to process 1 as environment. */
+  if (getenv("SLIPWAY_PROBE") != NULL) {
+    fputs("init: probe\n", stderr);
+    power_off();
+  }
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
@@ -113,7 +118,6 @@ int main(void) {
   network_up();
   container_prepare();
 
-  /* The kernel hands words of its command line that it does not know to process 1 as environment. */
   const char *silence_seconds = getenv("SLIPWAY_SILENCE_SECONDS");
   serve(signals, silence_seconds == NULL ? 15 : atof(silence_seconds));
 }

@@ -47,7 +47,8 @@ const digests = z.object({ kernelDigest: z.string(), initramfsDigest: z.string()
 export async function ensureGuest(options: GuestOptions): Promise<Guest> {
   const kernel = await ensureKernel(options, options.update ?? false);
   const crun = await findOnPath('crun');
-  if (crun === undefined) throw new Error('There is no `crun` on this host. Install the Debian package crun.');
+  if (crun === undefined)
+    throw new Error('There is no `crun` on this host. Install the Debian package crun.');
   const key = contentKey([
     kernel.packageVersion,
     await fileIdentity(crun),

@@ -25,8 +25,11 @@ export async function extractKernel(source: string, target: string): Promise<voi
   if (image.toString('latin1', magic, magic + 4) !== 'HdrS') throw new Error(`${source} is no Linux kernel.`);
   const start = (image.readUInt8(setupSectors) + 1) * sectorBytes + image.readUInt32LE(payloadOffset);
   const payload = image.subarray(start, start + image.readUInt32LE(payloadLength) - sizeBytes);
-  const compression = compressions.find((one) => payload.toString('hex', 0, one.start.length / 2) === one.start);
-  if (compression === undefined) throw new Error(`The kernel ${source} is compressed in a way that is not known.`);
+  const compression = compressions.find(
+    (one) => payload.toString('hex', 0, one.start.length / 2) === one.start,
+  );
+  if (compression === undefined)
+    throw new Error(`The kernel ${source} is compressed in a way that is not known.`);
 
   const compressed = `${target}.${compression.name}`;
   await writeFile(compressed, payload);

@@ -32,7 +32,10 @@ export async function modulesInOrder(folder: string, names: readonly string[]): 
 async function neededModules(path: string): Promise<string[]> {
   const contents = await readFile(path, 'latin1');
   const [, needed = ''] = /\0depends=([^\0]*)\0/.exec(contents) ?? [];
-  return needed.split(',').filter((name) => name !== '').map(moduleName);
+  return needed
+    .split(',')
+    .filter((name) => name !== '')
+    .map(moduleName);
 }
 
 /** Files are named with `-` or `_`, whatever the module is called. */

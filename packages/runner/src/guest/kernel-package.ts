@@ -28,7 +28,11 @@ export async function ensureKernel(
   update: boolean,
 ): Promise<GuestKernel> {
   const packageVersion = await chosenVersion(join(cacheDirectory, 'guest'), update);
-  const folder = join(cacheDirectory, 'guest', `kernel-${packageVersion.replaceAll(/[^A-Za-z0-9.+-]/g, '_')}`);
+  const folder = join(
+    cacheDirectory,
+    'guest',
+    `kernel-${packageVersion.replaceAll(/[^A-Za-z0-9.+-]/g, '_')}`,
+  );
   await makeOnce(folder, async (partialFolder) => {
     report(`getting the guest kernel ${packageVersion} …`);
     await mkdir(partialFolder, { recursive: true });
@@ -36,7 +40,9 @@ export async function ensureKernel(
     await downloadPackage(packageVersion, partialFolder);
     const [archive = ''] = (await readdir(partialFolder)).filter((name) => name.endsWith('.deb'));
     await runCommand(['dpkg-deb', '--extract', join(partialFolder, archive), package_]);
-    const [compressed = ''] = (await readdir(join(package_, 'boot'))).filter((name) => name.startsWith('vmlinuz-'));
+    const [compressed = ''] = (await readdir(join(package_, 'boot'))).filter((name) =>
+      name.startsWith('vmlinuz-'),
+    );
     const release = compressed.slice('vmlinuz-'.length);
     await extractKernel(join(package_, 'boot', compressed), join(partialFolder, 'vmlinux'));
     await rename(join(package_, 'lib/modules', release), join(partialFolder, 'modules'));
@@ -58,9 +64,12 @@ async function chosenVersion(guestFolder: string, update: boolean): Promise<stri
 }
 
 async function currentVersion(): Promise<string> {
-  const description = await runCommand(['apt-cache', 'show', '--no-all-versions', currentKernelPackage]).catch(
-    () => '',
-  );
+  const description = await runCommand([
+    'apt-cache',
+    'show',
+    '--no-all-versions',
+    currentKernelPackage,
+  ]).catch(() => '');
   const [, name, version] = /^Depends:.*?(linux-image-[\w.+-]+) \(= ([^)]+)\)/m.exec(description) ?? [];
   if (name === undefined || version === undefined) {
     throw new Error(

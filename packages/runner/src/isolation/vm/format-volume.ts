@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { SandboxStartError } from '../isolation.ts';
+
+/** No journal: a volume is thrown away after a crash. Nothing is written that reads as zero anyway: some 50 ms. */
+const options = [
+  '-q',
+  '-F',
+  '-t',
+  'ext4',
+  '-m',
+  '0',
+  '-O',
+  '^has_journal,^resize_inode',
+  '-E',
+  'lazy_itable_init=1,nodiscard',
+];
+
+/**
+ * Makes an empty ext4 file system in an open, sparse file. Throws `SandboxStartError` when mke2fs (Debian package
+ * e2fsprogs) is missing or fails, for example because the host's disk is full.
+ */
+export async function formatVolume(descriptor: number): Promise<void> {
+  const child = spawn('mke2fs', [...options, '/proc/self/fd/3'], {
+    stdio: ['ignore', 'ignore', 'pipe', descriptor],
+    env: { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` },
+  });
+  let errors = '';
+  child.stdio[2]?.on('data', (chunk: Buffer) => {
+    errors = (errors + chunk.toString()).slice(0, 2000);
+  });
+  const [code] = await once(child, 'close').catch((error: unknown) => {
+    throw new SandboxStartError(
+      'mke2fs could not be started; install the Debian package e2fsprogs.',
+      'sandbox-failed',
+      { cause: error },
+    );
+  });
+  if (code !== 0) throw new SandboxStartError(`The volume could not be made: ${errors.trim()}`);
+}

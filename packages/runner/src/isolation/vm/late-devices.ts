@@ -1,0 +1,70 @@
+import { closeSync, openSync } from 'node:fs';
+import { SandboxStartError } from '../isolation.ts';
+import type { GuestEvent, InitChannel } from './init-channel.ts';
+import type { Qmp } from './qmp.ts';
+
+const deviceName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** What one virtio-scsi controller has room for. */
+const mostDevices = 255;
+
+/** The devices that a machine gets while it runs: SCSI disks, as microvm cannot take others late. */
+export class LateDevices {
+  readonly #qmp: Qmp;
+  readonly #init: InitChannel;
+  readonly #sendDescriptorPath: string;
+  readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
+  #lastTarget = 0;
+  /** One after the other: a file travels on the same socket as the commands. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(qmp: Qmp, init: InitChannel, sendDescriptorPath: string) {
+    this.#qmp = qmp;
+    this.#init = init;
+    this.#sendDescriptorPath = sendDescriptorPath;
+  }
+
+  /** Answers once it is mounted inside. Rejects when QEMU or the guest refuses, or the machine ends. */
+  attach({ name, path }: { name: string; path: string }): Promise<void> {
+    if (!deviceName.test(name)) throw new RangeError(`"${name}" cannot be the name of a device.`);
+    const attached = this.#queue.then(() => this.#attach(name, path));
+    this.#queue = attached.catch(() => {});
+    return attached;
+  }
+
+  hear({ name, error }: Extract<GuestEvent, { event: 'attached' }>): void {
+    const waiting = this.#waiting.get(name);
+    this.#waiting.delete(name);
+    if (error === null) waiting?.resolve();
+    else waiting?.reject(new Error(`The device "${name}" could not be mounted in the guest: ${error}.`));
+  }
+
+  /** The machine has ended. */
+  close(): void {
+    for (const { reject } of this.#waiting.values()) reject(new Error('The sandbox has ended.'));
+    this.#waiting.clear();
+  }
+
+  async #attach(name: string, path: string): Promise<void> {
+    if (this.#lastTarget === mostDevices) throw new SandboxStartError('No more devices can be attached.');
+    this.#lastTarget += 1;
+    const target = this.#lastTarget;
+    const node = `late${target}`;
+    const set = 100 + target;
+    const descriptor = openSync(path, 'r');
+    try {
+      await this.#qmp.executeWithDescriptor(this.#sendDescriptorPath, descriptor, 'add-fd', {
+        'fdset-id': set,
+      });
+    } finally {
+      closeSync(descriptor);
+    }
+    const file = { driver: 'file', filename: `/dev/fdset/${set}`, locking: 'off' };
+    await this.#qmp.execute('blockdev-add', { ...file, 'node-name': node, 'read-only': true });
+    const disk = { driver: 'scsi-hd', bus: 'late.0', 'scsi-id': target, lun: 0 };
+    await this.#qmp.execute('device_add', { ...disk, drive: node, id: node });
+    const mounted = Promise.withResolvers<void>();
+    this.#waiting.set(name, mounted);
+    this.#init.send(`attach ${name} ${target}`);
+    await mounted.promise;
+  }
+}

@@ -1,0 +1,94 @@
+import type { SandboxSize } from '@slipway/core';
+
+/** Descriptors of the QEMU process. Everything that it works on comes to it open: it has no right to open it. */
+export const descriptors = {
+  executor: 3,
+  init: 4,
+  qmp: 5,
+  kernel: 6,
+  initramfs: 7,
+  image: 8,
+  toolbox: 9,
+  volume: 10,
+} as const;
+
+/** How the processor of the guest is made. */
+export type Acceleration =
+  | { readonly kind: 'kvm' }
+  | {
+      readonly kind: 'emulation';
+      /** Rate of the host's time stamp counter, which an emulated guest sees. Thousands a second. */
+      readonly tscKiloHertz: number;
+    };
+
+const program = 'qemu-system-x86_64';
+
+/** QEMU may start no process, take no rights and change no priorities. */
+const seccomp = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
+
+/** What every machine of ours has in common: the smallest one that QEMU can make, console on standard output. */
+export function machineCommand(
+  acceleration: Acceleration,
+  size: Pick<SandboxSize, 'cpus' | 'memoryMiB'>,
+  kernelParameters: readonly string[] = [],
+): string[] {
+  return [
+    ...[program, '-M', 'microvm', ...accelerator(acceleration)],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-sandbox', seccomp],
+    ...['-smp', String(size.cpus), '-m', String(size.memoryMiB)],
+    ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
+    ...[
+      '-kernel',
+      `/proc/self/fd/${descriptors.kernel}`,
+      '-initrd',
+      `/proc/self/fd/${descriptors.initramfs}`,
+    ],
+    '-append',
+    ['console=ttyS0', 'panic=-1', 'reboot=t', 'quiet', ...timing(acceleration), ...kernelParameters].join(
+      ' ',
+    ),
+  ];
+}
+
+function accelerator(acceleration: Acceleration): string[] {
+  return acceleration.kind === 'kvm'
+    ? ['-accel', 'kvm', '-cpu', 'host']
+    : ['-accel', 'tcg,thread=multi,tb-size=1024', '-cpu', 'max,erms=off'];
+}
+
+/** Emulated, the kernel's own measurement of its clock sometimes hangs, and its self-tests take long. */
+function timing(acceleration: Acceleration): string[] {
+  return acceleration.kind === 'kvm'
+    ? ['cryptomgr.notests']
+    : [`tsc_early_khz=${acceleration.tscKiloHertz}`, 'tsc=reliable', 'cryptomgr.notests'];
+}
+
+/** The devices of a sandbox. The guest knows disks by serial and ports by name. */
+export function deviceArguments(): string[] {
+  const port = (name: 'executor' | 'init') => [
+    ...['-chardev', `socket,id=${name},fd=${descriptors[name]}`],
+    ...['-device', `virtserialport,chardev=${name},name=${name}`],
+  ];
+  return [
+    ...['-device', 'virtio-serial-device', ...port('init'), ...port('executor')],
+    ...disk('image', true),
+    ...disk('toolbox', true),
+    ...disk('volume', false),
+    ...['-device', 'virtio-scsi-device,id=late'],
+    ...['-device', 'virtio-rng-device'],
+    ...['-netdev', 'user,id=network,ipv6=off', '-device', 'virtio-net-device,netdev=network'],
+    ...['-chardev', `socket,id=qmp,fd=${descriptors.qmp}`, '-mon', 'chardev=qmp,mode=control'],
+  ];
+}
+
+/** QEMU knows an open file as a set of descriptors, here one each, numbered like the descriptor. */
+function disk(name: 'image' | 'toolbox' | 'volume', readOnly: boolean): string[] {
+  const descriptor = descriptors[name];
+  const access = readOnly ? 'read-only=on' : 'cache.no-flush=on,discard=unmap';
+  return [
+    ...['-add-fd', `fd=${descriptor},set=${descriptor}`],
+    '-blockdev',
+    `driver=file,node-name=${name},filename=/dev/fdset/${descriptor},locking=off,${access}`,
+    ...['-device', `virtio-blk-device,drive=${name},serial=${name}`],
+  ];
+}

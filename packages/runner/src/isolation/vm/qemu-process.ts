@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { Duplex, Readable } from 'node:stream';
+import { ConsoleLog } from './console-log.ts';
+
+const keptErrorCharacters = 2000;
+
+export interface QemuEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A running QEMU and the ends of its channels. */
+export class QemuProcess {
+  readonly console = new ConsoleLog();
+  /** Settles once the process has ended and was waited for. */
+  readonly ended: Promise<QemuEnd>;
+  readonly #child: ChildProcess;
+  #errors = '';
+
+  /**
+   * `channels` are made as connected pairs of sockets, from descriptor 3 on, and `files` follow them; the caller closes
+   * its own descriptors of those once `spawned` has answered.
+   */
+  constructor(argv: readonly string[], channels: number, files: readonly number[]) {
+    const [command = '', ...rest] = argv;
+    const pipes = Array.from({ length: channels }, (): 'pipe' => 'pipe');
+    this.#child = spawn(command, rest, {
+      stdio: ['ignore', 'pipe', 'pipe', ...pipes, ...files],
+      // Neither the runner's environment nor its working directory is any business of a machine.
+      env: { PATH: process.env.PATH },
+      cwd: '/',
+    });
+    this.#child.stdout?.on('data', (chunk: Buffer) => this.console.append(chunk));
+    this.#child.stderr?.on('data', (chunk: Buffer) => {
+      this.#errors = (this.#errors + chunk.toString()).slice(-keptErrorCharacters);
+    });
+    this.ended = new Promise((resolve) => {
+      // Not `close`: a channel that nobody reads stays open.
+      this.#child.once('exit', (code, signal) => resolve({ code, signal }));
+      this.#child.once('error', (error) => {
+        this.#errors = error.message;
+        if (this.#child.pid === undefined) resolve({ code: null, signal: null });
+      });
+    });
+  }
+
+  /** Settles once the process was started; rejects when its program cannot be. */
+  async spawned(): Promise<void> {
+    if (this.#child.pid === undefined) {
+      await this.ended;
+      throw new Error(this.#errors);
+    }
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** What the process itself complained about. */
+  get errors(): string {
+    return this.#errors.trim();
+  }
+
+  /** The runner's end of a channel, by the descriptor in the process. */
+  channel(descriptor: number): Duplex {
+    const stream = this.#child.stdio[descriptor];
+    if (stream instanceof Duplex) return stream;
+    throw new Error(`descriptor ${descriptor} of QEMU is no channel`);
+  }
+
+  /** Ends it at once. Answers when it was waited for. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.ended;
+    for (const stream of this.#child.stdio) if (stream instanceof Readable) stream.destroy();
+  }
+}

@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import type { Duplex } from 'node:stream';
+import * as z from 'zod';
+
+const qmpMessage = z.union([
+  z.object({ event: z.string(), data: z.looseObject({ reason: z.string().optional() }).optional() }),
+  z.object({ return: z.unknown(), id: z.number() }),
+  z.object({ error: z.object({ desc: z.string() }), id: z.number().optional() }),
+  z.object({ QMP: z.unknown() }),
+]);
+
+/** Why QEMU says that the guest stopped: `guest-shutdown` (it powered off), `guest-reset` (a panic, with `panic=-1`). */
+export type ShutdownListener = (reason: string) => void;
+
+/** A client of the QEMU Machine Protocol (https://www.qemu.org/docs/master/interop/qmp-spec.html). */
+export class Qmp {
+  readonly #socket: Duplex;
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  #lastId = 0;
+
+  constructor(socket: Duplex, onShutdown: ShutdownListener) {
+    this.#socket = socket;
+    createInterface({ input: socket }).on('line', (line) => this.#hear(line, onShutdown));
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      for (const { reject } of this.#waiting.values()) reject(new Error('QEMU has ended'));
+      this.#waiting.clear();
+    });
+    this.execute('qmp_capabilities').catch(() => {});
+  }
+
+  /** Rejects with QEMU's own words. */
+  execute(command: string, parameters: object = {}): Promise<unknown> {
+    const { message, answer } = this.#prepare(command, parameters);
+    if (this.#socket.writable) this.#socket.write(message);
+    return answer;
+  }
+
+  /**
+   * Executes a command that takes an open file. Node.js cannot send one, so a program does (guest/host). All earlier
+   * commands must have been answered: it writes to the same socket.
+   */
+  async executeWithDescriptor(
+    sendDescriptorPath: string,
+    descriptor: number,
+    command: string,
+    parameters: object,
+  ): Promise<unknown> {
+    const { id, message, answer } = this.#prepare(command, parameters);
+    const sender = spawn(sendDescriptorPath, [message], {
+      stdio: ['ignore', 'ignore', 'ignore', this.#socket, descriptor],
+    });
+    const [code] = await once(sender, 'close');
+    if (code !== 0) this.#waiting.get(id)?.reject(new Error('a file could not be handed to QEMU'));
+    return answer;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #prepare(execute: string, parameters: object): { id: number; message: string; answer: Promise<unknown> } {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const answer = Promise.withResolvers<unknown>();
+    answer.promise.catch(() => {}); // Heard by the caller, who may only come to it later.
+    if (this.#socket.destroyed) answer.reject(new Error('QEMU has ended'));
+    else this.#waiting.set(id, answer);
+    return { id, message: JSON.stringify({ execute, arguments: parameters, id }), answer: answer.promise };
+  }
+
+  #hear(line: string, onShutdown: ShutdownListener): void {
+    const message = qmpMessage.parse(JSON.parse(line));
+    if ('event' in message) {
+      if (message.event === 'SHUTDOWN') onShutdown(message.data?.reason ?? '');
+      return;
+    }
+    if ('QMP' in message || message.id === undefined) return;
+    const waiting = this.#waiting.get(message.id);
+    this.#waiting.delete(message.id);
+    if ('error' in message) waiting?.reject(new Error(message.error.desc));
+    else waiting?.resolve(message.return);
+  }
+}

@@ -1,0 +1,43 @@
+import { mkdirSync } from 'node:fs';
+import { leaseTiming } from '@slipway/core';
+import type { Guest } from '../../guest/ensure-guest.ts';
+import type { Isolation, SandboxSpec } from '../isolation.ts';
+import { detectAcceleration } from './acceleration.ts';
+import type { Acceleration } from './qemu-command.ts';
+import { VmSandbox } from './vm-sandbox.ts';
+
+export interface VmIsolationOptions {
+  readonly guest: Guest;
+  /** Where volumes are made; on a file system with room for them. Made when it is not there. */
+  readonly folder: string;
+  /** Where it is kept whether this host offers hardware acceleration. */
+  readonly cacheDirectory: string;
+  /** Time without a word from the runner after which a guest powers itself off; 15 s when absent. */
+  readonly silenceSeconds?: number;
+}
+
+export interface VmIsolation extends Isolation {
+  create(spec: SandboxSpec): Promise<VmSandbox>;
+  /** One plain sentence: whether virtual machines are accelerated by hardware, and what it means where not. */
+  describeAcceleration(): string;
+}
+
+/**
+ * A virtual machine of its own for each sandbox: QEMU's microvm as a process without rights, with a kernel of its own.
+ * Needs no root. Throws `SandboxStartError` when a tool is missing.
+ */
+export async function createVmIsolation(options: VmIsolationOptions): Promise<VmIsolation> {
+  mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+  const { acceleration, sentence } = await detectAcceleration(options.guest, options.cacheDirectory);
+  const parts = {
+    guest: options.guest,
+    acceleration,
+    volumeFolder: options.folder,
+    silenceSeconds: options.silenceSeconds ?? leaseTiming.guestSilenceSeconds,
+  };
+  return {
+    kind: 'vm',
+    create: (spec) => VmSandbox.start(spec, parts),
+    describeAcceleration: () => sentence,
+  };
+}

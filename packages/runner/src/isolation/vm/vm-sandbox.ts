@@ -1,0 +1,212 @@
+import { randomUUID } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
+import type { Duplex } from 'node:stream';
+import type { Guest } from '../../guest/ensure-guest.ts';
+import { openVolume } from '../container/volume.ts';
+import {
+  type DestructionProof,
+  type Sandbox,
+  type SandboxBoot,
+  type SandboxExit,
+  type SandboxSpec,
+  SandboxStartError,
+} from '../isolation.ts';
+import { containerFiles } from './container-configuration.ts';
+import { ExecutorStream } from './executor-stream.ts';
+import {
+  destroyedExit,
+  explainContainerExit,
+  explainMachineEnd,
+  type GuestReports,
+} from './exit-explanation.ts';
+import { formatVolume } from './format-volume.ts';
+import { type GuestEvent, InitChannel } from './init-channel.ts';
+import { LateDevices } from './late-devices.ts';
+import { type Acceleration, descriptors, deviceArguments, machineCommand } from './qemu-command.ts';
+import { QemuProcess } from './qemu-process.ts';
+import { Qmp } from './qmp.ts';
+import { withoutRights } from './unprivileged-user.ts';
+
+/** What all machines of a runner share. */
+export interface MachineParts {
+  readonly guest: Guest;
+  readonly acceleration: Acceleration;
+  /** Where volumes are made: a folder on a file system with room for them. */
+  readonly volumeFolder: string;
+  /** Time without a word from the runner after which the guest powers itself off. */
+  readonly silenceSeconds: number;
+}
+
+/** One virtual machine and the container in it. */
+export class VmSandbox implements Sandbox {
+  readonly channel: Duplex;
+  readonly started: Promise<SandboxBoot>;
+  readonly exited: Promise<SandboxExit>;
+  readonly #spec: SandboxSpec;
+  readonly #parts: MachineParts;
+  readonly #qemu: QemuProcess;
+  readonly #init: InitChannel;
+  readonly #qmp: Qmp;
+  readonly #devices: LateDevices;
+  readonly #formatted: Promise<void>;
+  readonly #boot = Promise.withResolvers<SandboxBoot>();
+  readonly #exit = Promise.withResolvers<SandboxExit>();
+  readonly #reports: GuestReports = {};
+  #booted: SandboxBoot | undefined;
+  #shutdownReason: string | undefined;
+  #destruction: Promise<DestructionProof> | undefined;
+
+  private constructor(spec: SandboxSpec, parts: MachineParts, qemu: QemuProcess, formatted: Promise<void>) {
+    this.#spec = spec;
+    this.#parts = parts;
+    this.#qemu = qemu;
+    this.#formatted = formatted;
+    this.started = this.#boot.promise;
+    this.exited = this.#exit.promise;
+    // Whoever does not ask whether it started still learns from `exited` how it ended.
+    this.started.catch(() => {});
+
+    const endMark = randomUUID();
+    this.channel = new ExecutorStream(qemu.channel(descriptors.executor), endMark);
+    this.#qmp = new Qmp(qemu.channel(descriptors.qmp), (reason) => {
+      this.#shutdownReason = reason;
+    });
+    this.#init = new InitChannel(
+      qemu.channel(descriptors.init),
+      (event) => this.#hear(event),
+      (what) => this.#violated(what),
+    );
+    this.#devices = new LateDevices(this.#qmp, this.#init, parts.guest.sendDescriptorPath);
+    for (const [name, contents] of containerFiles(spec)) this.#init.sendFile(name, contents);
+    formatted.then(
+      () => this.#init.send(`start ${endMark}`),
+      (error: unknown) => this.#cannotStart(error),
+    );
+    void qemu.ended.then((end) => {
+      this.#init.close();
+      const { console, errors } = qemu;
+      this.#end(
+        explainMachineEnd(end, this.#shutdownReason, this.#reports, spec.size, console.lines, errors),
+      );
+    });
+  }
+
+  /** Starts the machine. Throws `SandboxStartError`; nothing is left then. */
+  static async start(spec: SandboxSpec, parts: MachineParts): Promise<VmSandbox> {
+    const opened: number[] = [];
+    const open = (path: string) => {
+      opened.push(openSync(path, 'r'));
+    };
+    let formatted: Promise<void> | undefined;
+    try {
+      // In the order of `descriptors`.
+      for (const path of [parts.guest.kernelPath, parts.guest.initramfsPath]) open(path);
+      for (const path of [spec.image.erofsPath, spec.toolbox.erofsPath]) open(path);
+      const volume = openVolume(parts.volumeFolder, spec.id, spec.size.volumeGiB);
+      opened.push(volume);
+      const qemu = new QemuProcess(qemuCommand(spec, parts), 3, opened);
+      // While QEMU starts: the guest mounts the volume only when it is told to.
+      formatted = formatVolume(volume);
+      await qemu.spawned();
+      return new VmSandbox(spec, parts, qemu, formatted);
+    } catch (error) {
+      await formatted?.catch(() => {});
+      throw new SandboxStartError(
+        `The virtual machine could not be started: ${error instanceof Error ? error.message : String(error)}`,
+        'sandbox-failed',
+        { cause: error },
+      );
+    } finally {
+      for (const descriptor of opened) closeSync(descriptor);
+    }
+  }
+
+  /** Process id of QEMU. */
+  get processId(): number | undefined {
+    return this.#qemu.pid;
+  }
+
+  async attach(device: { name: string; path: string }): Promise<void> {
+    await this.started;
+    await this.#devices.attach(device);
+  }
+
+  signal(signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
+    this.#init.send(`signal ${constants.signals[signal]}`);
+  }
+
+  destroy(): Promise<DestructionProof> {
+    this.#destruction ??= this.#destroy();
+    return this.#destruction;
+  }
+
+  async #destroy(): Promise<DestructionProof> {
+    const start = performance.now();
+    this.#end(destroyedExit);
+    await this.#qemu.kill();
+    this.#init.close();
+    this.#qmp.close();
+    // The only other process. It works on the volume, which has no name: with the last of its users it is gone.
+    await this.#formatted.catch(() => {});
+    return { processesReaped: true, nothingLeft: true, milliseconds: performance.now() - start };
+  }
+
+  #hear(event: GuestEvent): void {
+    switch (event.event) {
+      case 'boot':
+        this.#booted = {
+          accelerated: this.#parts.acceleration.kind === 'kvm',
+          kernelRelease: event.kernelRelease,
+          bootId: event.bootId,
+          kernelDigest: this.#parts.guest.kernelDigest,
+          initramfsDigest: this.#parts.guest.initramfsDigest,
+        };
+        break;
+      case 'started':
+        if (this.#booted) this.#boot.resolve(this.#booted);
+        break;
+      case 'failed':
+        this.#reports.failure = event.message;
+        break;
+      case 'out-of-memory':
+        this.#reports.outOfMemory = event;
+        break;
+      case 'attached':
+        this.#devices.hear(event);
+        break;
+      case 'exit':
+        this.#end(explainContainerExit(event, this.#reports, this.#spec.size));
+        break;
+      case 'clock':
+        break;
+    }
+  }
+
+  #violated(what: string): void {
+    const message = `The guest's init sent ${what}.`;
+    this.#end({ exitCode: null, signal: null, cause: 'protocol-violation', message });
+    void this.#qemu.kill();
+  }
+
+  #cannotStart(error: unknown): void {
+    this.#reports.failure = error instanceof Error ? error.message : String(error);
+    void this.#qemu.kill();
+  }
+
+  #end(exit: SandboxExit): void {
+    this.#boot.reject(new SandboxStartError(exit.message, exit.cause ?? 'sandbox-failed'));
+    this.#exit.resolve(exit);
+    this.#devices.close();
+  }
+}
+
+function qemuCommand(spec: SandboxSpec, parts: MachineParts): string[] {
+  const { network, size } = spec;
+  return [
+    ...network.enter,
+    ...withoutRights({ inUserNamespace: network.enter.length > 0 }),
+    ...machineCommand(parts.acceleration, size, [`SLIPWAY_SILENCE_SECONDS=${parts.silenceSeconds}`]),
+    ...deviceArguments(),
+  ];
+}

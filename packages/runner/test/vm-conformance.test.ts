@@ -1,0 +1,13 @@
+import { cacheDirectory } from '../src/cache-directory.ts';
+import { ensureGuest } from '../src/guest/ensure-guest.ts';
+import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
+import { describeIsolation } from './isolation-conformance.ts';
+
+const cache = cacheDirectory(process.env);
+
+describeIsolation('vm', {
+  open: async (folder) => {
+    const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
+    return createVmIsolation({ guest, folder, cacheDirectory: cache });
+  },
+});
