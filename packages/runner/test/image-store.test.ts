@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -99,6 +100,54 @@ describe('an image of a registry', () => {
     expect(second.digest).not.toBe(first.digest);
   });
 });
+
+test('an image for several platforms is pulled for this one, and refused with their names when it is not among them', async () => {
+  const repository = `${registry.host}/team/program`;
+  const digests = {
+    amd64: await manifestOf(`${registry.host}/team/program:1`),
+    arm64: await copyManifest(`${registry.host}/team/arm:1`, `${repository}:arm64`),
+  };
+  await pushIndex(repository, 'both', [
+    { architecture: 'arm64', ...digests.arm64 },
+    { architecture: 'amd64', ...digests.amd64 },
+  ]);
+  await pushIndex(repository, 'arm-only', [{ architecture: 'arm64', ...digests.arm64 }]);
+  expect((await images.resolve(`${repository}:both`)).digest).toBe(digests.amd64.digest);
+  const error = await unavailable(`${repository}:arm-only`);
+  expect(error.message).toContain('image is linux/arm64, this runner is linux/amd64');
+});
+
+/** Digest and size of a manifest in the registry. */
+async function manifestOf(reference: string): Promise<{ digest: string; size: number }> {
+  const raw = await runCommand(['skopeo', 'inspect', '--raw', '--tls-verify=false', `docker://${reference}`]);
+  const size = Buffer.byteLength(raw);
+  return { digest: `sha256:${createHash('sha256').update(raw).digest('hex')}`, size };
+}
+
+async function copyManifest(from: string, to: string): Promise<{ digest: string; size: number }> {
+  const tls = ['--src-tls-verify=false', '--dest-tls-verify=false'];
+  await runCommand(['skopeo', 'copy', ...tls, `docker://${from}`, `docker://${to}`]);
+  return manifestOf(to);
+}
+
+async function pushIndex(
+  repository: string,
+  tag: string,
+  entries: readonly { architecture: string; digest: string; size: number }[],
+): Promise<void> {
+  const [host = '', ...path] = repository.split('/');
+  const mediaType = 'application/vnd.oci.image.index.v1+json';
+  const manifests = entries.map(({ architecture, digest, size }) => ({
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    ...{ digest, size, platform: { os: 'linux', architecture } },
+  }));
+  const answer = await fetch(`http://${host}/v2/${path.join('/')}/manifests/${tag}`, {
+    method: 'PUT',
+    headers: { 'content-type': mediaType },
+    body: JSON.stringify({ schemaVersion: 2, mediaType, manifests }),
+  });
+  if (!answer.ok) throw new Error(`the registry refused the index: ${answer.status} ${await answer.text()}`);
+}
 
 describe('conversion', () => {
   test('happens once when several callers want the same image at the same time, in several processes', async () => {
