@@ -1,9 +1,12 @@
 import { join } from 'node:path';
 import { createGatedNetwork } from './gated-network.ts';
+import { ensureGuest } from './guest/ensure-guest.ts';
 import { createImageStore } from './images/image-store.ts';
 import { createContainerIsolation } from './isolation/container/container-isolation.ts';
-import { type Isolation, SandboxStartError } from './isolation/isolation.ts';
+import type { Isolation } from './isolation/isolation.ts';
+import { createVmIsolation } from './isolation/vm/vm-isolation.ts';
 import type { RunnerOptions, RunnerParts } from './runner-options.ts';
+import type { SetUpOptions } from './setup/set-up-options.ts';
 import { ensureToolbox } from './toolbox/ensure-toolbox.ts';
 
 /**
@@ -14,7 +17,7 @@ import { ensureToolbox } from './toolbox/ensure-toolbox.ts';
 export async function openRunnerParts(options: RunnerOptions, cacheDirectory: string): Promise<RunnerParts> {
   const report = (line: string) => options.log.info({}, line);
   const [{ isolation, sentence }, toolbox] = await Promise.all([
-    openIsolation(options),
+    openIsolation(options, { cacheDirectory, report }),
     ensureToolbox({ cacheDirectory, report }),
   ]);
   return {
@@ -32,7 +35,10 @@ interface OpenedIsolation {
   readonly sentence: string;
 }
 
-async function openIsolation({ isolation, dataDirectory }: RunnerOptions): Promise<OpenedIsolation> {
+async function openIsolation(
+  { isolation, dataDirectory }: RunnerOptions,
+  setUp: SetUpOptions,
+): Promise<OpenedIsolation> {
   switch (isolation) {
     case 'container':
       return {
@@ -40,6 +46,15 @@ async function openIsolation({ isolation, dataDirectory }: RunnerOptions): Promi
         sentence: 'Runs execute in containers that share the kernel of this host: for development and tests.',
       };
     case 'vm':
-      throw new SandboxStartError('The vm isolation is not wired yet.');
+      return openVmIsolation(dataDirectory, setUp);
   }
+}
+
+async function openVmIsolation(dataDirectory: string, setUp: SetUpOptions): Promise<OpenedIsolation> {
+  const isolation = await createVmIsolation({
+    guest: await ensureGuest(setUp),
+    folder: join(dataDirectory, 'volumes'),
+    cacheDirectory: setUp.cacheDirectory,
+  });
+  return { isolation, sentence: isolation.describeAcceleration() };
 }

@@ -1,5 +1,5 @@
 import { createGunzip } from 'node:zlib';
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import { HttpError } from './errors.ts';
 
 /** Largest body after decompression: a state document of 20 MB fits several times. */
@@ -14,7 +14,7 @@ export interface AppOptions {
 export function createApp(options: AppOptions): FastifyInstance {
   const app = Fastify({
     logger: options.logger ?? false,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: maximumBodyBytes,
     routerOptions: { maxParamLength: 200 },
     ...(options.tls ? { https: { cert: options.tls.certificate, key: options.tls.key } } : {}),

@@ -32,8 +32,10 @@ export async function waitForClaim(
       continue;
     }
     const left = deadline - performance.now();
-    if (left <= 0 || gone.aborted) return undefined;
+    if (left <= 0) return undefined;
     await wakeUp.waitBeyond(generation, Math.min(left, lookAgainMilliseconds), gone);
+    // A run claimed for nobody would wait until its lease ends.
+    if (gone.aborted) return undefined;
   }
 }
 
