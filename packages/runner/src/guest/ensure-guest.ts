@@ -56,6 +56,7 @@ export async function ensureGuest(options: GuestOptions): Promise<Guest> {
     '',
     ...lateDeviceModules,
     ...(await folderContents(guestSources)),
+    ...(await folderContents(import.meta.dirname)),
   ]);
   const folder = join(options.cacheDirectory, 'guest', key);
   await makeOnce(folder, async (partialFolder) => {
@@ -109,7 +110,7 @@ async function moduleFiles(folder: string): Promise<InitramfsFile[]> {
   const all = await modulesInOrder(folder, [...bootModules, ...lateDeviceModules]);
   const boot = (await modulesInOrder(folder, bootModules)).map(({ name }) => name);
   const late = all.map(({ name }) => name).filter((name) => !boot.includes(name));
-  const list = (names: readonly string[]) => Buffer.from(names.map((name) => `/modules/${name}\n`).join(''));
+  const list = (names: readonly string[]) => Buffer.from(names.map((name) => `${name}\n`).join(''));
   return [
     { path: '/modules/boot', contents: list(boot) },
     { path: '/modules/late-devices', contents: list(late) },

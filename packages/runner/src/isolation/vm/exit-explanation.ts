@@ -47,7 +47,7 @@ export function explainMachineEnd(
   if (reason === 'guest-reset' || consoleLines.some((line) => line.includes('Kernel panic'))) {
     return { ...none, cause: 'guest-panic', message: lastLines };
   }
-  if (reason === 'guest-shutdown') return { ...none, cause: 'guest-powered-off', message: '' };
+  if (reason === 'guest-shutdown') return { ...none, cause: 'guest-powered-off', message: lastLines };
   const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
   const words = [`QEMU ended ${how}.`, errors, lastLines].filter((text) => text !== '');
   return { ...none, cause: 'sandbox-failed', message: words.join('\n') };

@@ -3,7 +3,6 @@ import { leaseTiming } from '@slipway/core';
 import type { Guest } from '../../guest/ensure-guest.ts';
 import type { Isolation, SandboxSpec } from '../isolation.ts';
 import { detectAcceleration } from './acceleration.ts';
-import type { Acceleration } from './qemu-command.ts';
 import { VmSandbox } from './vm-sandbox.ts';
 
 export interface VmIsolationOptions {
