@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -13,6 +13,7 @@ const run = promisify(execFile);
 let program: ServedProgram;
 let path: string;
 let environment: Record<string, string>;
+let extraCertificates: string;
 
 beforeAll(async () => {
   const files: DirectoryOfFiles = await readFiles(join(import.meta.dirname, '..', '..', '..', 'examples'));
@@ -25,16 +26,21 @@ beforeAll(async () => {
   const state = join(program.directory, 'state');
   await mkdir(state);
   environment = await fileBackend(state);
+  // As the runner does: certificate authorities that this machine trusts reach npm inside the run.
+  extraCertificates = await readFile('/etc/ssl/certs/ca-certificates.crt', 'utf8');
 }, 600_000);
 afterAll(() => program[Symbol.asyncDispose]());
 
 function frame(project: string, parts: JobParts) {
-  const made = program.frame({
-    stack: { organization: 'organization', project, stack: 'dev' },
-    environment: { ...environment, ...parts.environment },
-    source: { kind: 'git', repoUrl: program.repoUrl, repoDir: project },
-    ...parts,
-  });
+  const made = program.frame(
+    {
+      stack: { organization: 'organization', project, stack: 'dev' },
+      environment,
+      source: { kind: 'git', repoUrl: program.repoUrl, repoDir: project },
+      ...parts,
+    },
+    { extraCertificates },
+  );
   return { ...made, imageEnvironment: { ...made.imageEnvironment, PATH: path } };
 }
 
