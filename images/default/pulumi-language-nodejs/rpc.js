@@ -21,7 +21,8 @@ export function streamFrom(handle) {
       .then(() => handle(call.request, (response) => call.write(response), abort.signal))
       .then(
         () => call.end(),
-        (error) => call.destroy(Object.assign(error, { code: status.UNKNOWN, details: error.message })),
+        // Not `destroy`: the status goes out when the stream ends in order.
+        (error) => call.emit('error', { code: status.UNKNOWN, details: error.message }),
       );
   };
 }
