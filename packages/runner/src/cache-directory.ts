@@ -6,5 +6,7 @@ import { join } from 'node:path';
  * `SLIPWAY_CACHE_DIR`, else `$XDG_CACHE_HOME/slipway`, else `~/.cache/slipway`.
  */
 export function cacheDirectory(environment: NodeJS.ProcessEnv): string {
-  return environment.SLIPWAY_CACHE_DIR ?? join(environment.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'slipway');
+  return (
+    environment.SLIPWAY_CACHE_DIR ?? join(environment.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'slipway')
+  );
 }

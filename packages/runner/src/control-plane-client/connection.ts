@@ -16,8 +16,8 @@ export interface Answer {
 export interface CallOptions {
   /** The whole `Authorization` header: `token …` or `lease …`. */
   readonly authorization: string;
-  /** JSON text. */
-  readonly body: string | Buffer;
+  /** JSON text, whole or in parts. */
+  readonly body: string | readonly Buffer[];
   readonly timeoutMilliseconds: number;
   /** Gives the call up. */
   readonly signal?: AbortSignal;
@@ -48,6 +48,7 @@ export class Connection {
       ...(options.signal ? [options.signal] : []),
     ]);
     const send = this.#server.protocol === 'https:' ? requestHttps : requestHttp;
+    const parts = typeof options.body === 'string' ? [Buffer.from(options.body)] : options.body;
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const request = send(
       `${this.#server.href.replace(/\/$/, '')}${runnerContractPath}/${name}`,
@@ -58,7 +59,7 @@ export class Connection {
         headers: {
           authorization: options.authorization,
           'content-type': 'application/json',
-          'content-length': Buffer.byteLength(options.body),
+          'content-length': parts.reduce((length, part) => length + part.length, 0),
         },
       },
       (response) => {
@@ -77,7 +78,8 @@ export class Connection {
       },
     );
     request.on('error', reject);
-    request.end(options.body);
+    for (const part of parts) request.write(part);
+    request.end();
     return promise;
   }
 

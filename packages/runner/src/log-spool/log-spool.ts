@@ -13,8 +13,9 @@ const appendBytes = 256 * 1024;
 /** A line as it enters: the spool numbers it. */
 export type NewLine = Omit<LogLine, 'sequence'>;
 
-/** Lines that wait to be acknowledged, as the JSON text of an array, ready to be sent. */
+/** Lines that wait to be acknowledged. */
 export interface LogBatch {
+  /** JSON texts of lines, with commas between them: the inside of an array. */
   readonly json: Buffer;
   /** Of the spool; to be released once the batch is acknowledged. */
   readonly bytes: number;
@@ -78,8 +79,7 @@ export class LogSpool {
       lines += 1;
     }
     if (end === 0) return undefined;
-    const json = Buffer.concat([Buffer.from('['), bytes.subarray(0, end - 1), Buffer.from(']')]);
-    return { json, bytes: end };
+    return { json: bytes.subarray(0, end - 1), bytes: end };
   }
 
   /** The control plane has stored the batch. */

@@ -7,6 +7,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { isIP } from 'node:net';
 import { getCACertificates } from 'node:tls';
 import { gatewayHostname } from './sandbox-network.ts';
 
@@ -63,6 +64,7 @@ export async function startGateway({
     ? new HttpsAgent({ ...agentOptions, ca: [...getCACertificates('default'), extraCertificates] })
     : new HttpAgent(agentOptions);
   const request = secure ? requestHttps : requestHttp;
+  const hostname = controlPlaneUrl.hostname.replace(/^\[|\]$/g, '');
   const basePath = controlPlaneUrl.pathname.replace(/\/$/, '');
 
   function forward(incoming: IncomingMessage, answer: ServerResponse): void {
@@ -74,16 +76,19 @@ export async function startGateway({
     }
     const outgoing = request({
       agent,
-      hostname: controlPlaneUrl.hostname.replace(/^\[|\]$/g, ''),
+      hostname,
       port: controlPlaneUrl.port,
       method: incoming.method,
       path: basePath + path,
-      headers: { ...endToEndHeaders(incoming.headers), host: gatewayHostname },
+      headers: { ...endToEndHeaders(incoming.headers), ...framing(incoming.headers), host: gatewayHostname },
+      // By default the Host header would decide whose certificate is expected.
+      ...(secure && { servername: isIP(hostname) ? '' : hostname }),
       timeout: upstreamSilenceMilliseconds,
     });
     outgoing.once('timeout', () => outgoing.destroy(new Error('no answer for five minutes')));
     outgoing.once('response', (response) => {
       answer.writeHead(response.statusCode ?? 502, endToEndHeaders(response.headers));
+      answer.flushHeaders();
       response.once('error', () => answer.destroy());
       response.pipe(answer);
       // Answered before it read everything: the rest is of no use to anyone.
@@ -98,6 +103,7 @@ export async function startGateway({
       );
     });
     answer.once('close', () => outgoing.destroy());
+    outgoing.flushHeaders();
     incoming.pipe(outgoing);
   }
 
@@ -135,6 +141,11 @@ function endToEndHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
       ([name]) => !hopByHopHeaders.has(name) && !named.has(name) && !forwardingHeaders.test(name),
     ),
   );
+}
+
+/** A body of unknown length stays one, whatever the method: Node only chunks by itself for methods that have bodies. */
+function framing(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return headers['transfer-encoding'] === undefined ? {} : { 'transfer-encoding': 'chunked' };
 }
 
 /** Errors in the shape that the `pulumi` CLI shows to its user. */

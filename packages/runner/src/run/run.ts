@@ -13,6 +13,7 @@ import { prepare } from './prepare.ts';
 export async function executeRun(run: LiveRun): Promise<void> {
   let ending: Ending;
   try {
+    run.log.info({ stack: run.outline.stack, operation: run.outline.operation }, 'Run started');
     const prepared = await prepare(run);
     const executor = await boot(run, prepared);
     await deliverJob(run, executor, prepared);

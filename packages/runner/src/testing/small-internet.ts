@@ -4,7 +4,7 @@ import { once } from 'node:events';
 /**
  * A host and the network around it, in network namespaces, so that tests of what may be reached need no real one:
  *
- * - the host: 192.0.2.2, 198.51.100.2 and 2001:db8:1::2, with a service on port 8000 of every address, loopback too;
+ * - the host: 192.0.2.2, 198.51.100.2, 2001:db8:1::2 and 2001:db8:1::3, with a service on port 8000 of every address, loopback too;
  * - around it: 198.51.100.1 and 2001:db8:1::1 (public), 10.20.0.5 (a private git server, say), each with a service on
  *   port 8000, and a name server at 10.20.0.6 that knows `public.example`.
  *
@@ -26,7 +26,7 @@ inside="nsenter --target $around --net"
 ip link set lo up
 ip link add outward type veth peer name toward netns $around
 for address in 192.0.2.2/24 198.51.100.2/24; do ip address add $address dev outward; done
-ip address add 2001:db8:1::2/64 dev outward nodad
+for address in 2001:db8:1::2/64 2001:db8:1::3/64; do ip address add $address dev outward nodad; done
 ip link set outward up
 $inside ip link set lo up
 for address in 192.0.2.1/24 198.51.100.1/24 10.20.0.5/24 10.20.0.6/24; do $inside ip address add $address dev toward; done
@@ -77,7 +77,7 @@ export async function onSmallInternet(
   child.stderr.on('data', (chunk: Buffer) => {
     errors += chunk.toString();
   });
-const [code] = await once(child, 'close');
+  const [code] = await once(child, 'close');
   if (code !== 0) throw new Error(`${file} on the small host ended with status ${code}: ${errors}`);
   return JSON.parse(output);
 }
