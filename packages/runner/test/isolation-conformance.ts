@@ -171,7 +171,7 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
       });
 
       test('has standard input, output, error and the channel open, and nothing else of the host', async () => {
-        const sandbox = await bench.start('ls /proc/$$/fd >&3; true');
+        const sandbox = await bench.start('ls /proc/$$/fd >&3 & wait');
         expect((await outputOf(sandbox)).split('\n')).toEqual(['0', '1', '2', '3', '']);
       });
 

@@ -36,7 +36,12 @@ describe('out of a sandbox network', () => {
     const urls = [
       // The host: loopback, every address, by IPv6, and IPv4 in IPv6's clothes.
       ...['http://127.0.0.1:8000/', 'http://127.0.0.1:GATEWAY/', 'http://[::1]:8000/', 'http://[::1]/'],
-      ...['http://192.0.2.2:8000/', 'http://198.51.100.2:8000/', 'http://[2001:db8:1::2]:8000/'],
+      ...[
+        'http://192.0.2.2:8000/',
+        'http://198.51.100.2:8000/',
+        'http://[2001:db8:1::2]:8000/',
+        'http://[2001:db8:1::3]:8000/',
+      ],
       ...['http://[::ffff:10.20.0.5]:8000/', 'http://[64:ff9b::10.20.0.5]:8000/'],
       // Private networks, name servers, link-local and metadata services.
       ...[

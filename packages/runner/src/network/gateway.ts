@@ -113,7 +113,14 @@ export async function startGateway({
       headersTimeout: headersTimeoutMilliseconds,
       requestTimeout: requestTimeoutMilliseconds,
     },
-    forward,
+    (incoming, answer) => {
+      try {
+        forward(incoming, answer);
+      } catch (error) {
+        // Node's client is stricter than its server about the characters of paths and headers.
+        fail(answer, 400, `The request cannot be passed on: ${String(error)}`);
+      }
+    },
   );
   server.maxConnections = maximumConnections;
   await new Promise<void>((resolve, reject) => {
@@ -136,6 +143,8 @@ export async function startGateway({
 
 function endToEndHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const named = new Set((headers.connection ?? '').toLowerCase().split(/\s*,\s*/));
+  // Nobody may have the length of a body taken away from it: what follows would be read as another request.
+  named.delete('content-length');
   return Object.fromEntries(
     Object.entries(headers).filter(
       ([name]) => !hopByHopHeaders.has(name) && !named.has(name) && !forwardingHeaders.test(name),

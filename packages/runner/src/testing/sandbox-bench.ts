@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -36,6 +35,10 @@ export class SandboxBench {
   readonly #parts: ReturnType<typeof buildTinyImage>;
   readonly #running: { sandbox: Sandbox; network: SandboxNetwork; gateway: Gateway }[] = [];
 
+  // Sandboxes of other benches run on the host at the same time.
+  readonly #idPrefix = `bench-${process.pid}-${performance.now().toFixed()}-`;
+  #count = 0;
+
   private constructor(
     folder: string,
     isolation: Isolation,
@@ -67,7 +70,7 @@ export class SandboxBench {
     });
     const network = await createSandboxNetwork({ gatewayHostPort: gateway.port });
     const spec: SandboxSpec = {
-      id: `bench-${randomUUID()}`,
+      id: `${this.#idPrefix}${++this.#count}`,
       image: this.#parts.image,
       toolbox: this.#parts.toolbox,
       size: { cpus: 1, memoryMiB: 512, volumeGiB: 1, ...differences.size },
@@ -96,7 +99,7 @@ export class SandboxBench {
 
   /** What of sandboxes can be seen on the host. */
   traces(): string[] {
-    return hostTraces([this.folder, 'bench-'], this.sandboxFolder);
+    return hostTraces([this.folder, this.#idPrefix], this.sandboxFolder);
   }
 
   async close(): Promise<void> {

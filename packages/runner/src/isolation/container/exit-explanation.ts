@@ -12,7 +12,7 @@ const shellSignalBase = 128;
  */
 export function explainExit(
   end: SupervisorEnd,
-  { size }: SandboxSpec,
+  { size }: Pick<SandboxSpec, 'size'>,
   outOfMemoryKills: number,
 ): SandboxExit {
   const exit = { exitCode: null, signal: null, cause: null };

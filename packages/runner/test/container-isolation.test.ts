@@ -1,0 +1,117 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { createContainerIsolation } from '../src/isolation/container/container-isolation.ts';
+import { explainExit } from '../src/isolation/container/exit-explanation.ts';
+import { SandboxStartError } from '../src/isolation/isolation.ts';
+import { outputOf, SandboxBench } from '../src/testing/sandbox-bench.ts';
+
+let bench: SandboxBench;
+beforeAll(async () => {
+  bench = await SandboxBench.open(async (folder) => createContainerIsolation({ folder }));
+});
+afterEach(() => bench.clear());
+afterAll(() => bench.close());
+
+describe('a container', () => {
+  test('shares the kernel of the host, and says so', async () => {
+    const sandbox = await bench.start('cat /proc/sys/kernel/random/boot_id >&3');
+    const boot = await sandbox.started;
+    expect(boot.accelerated).toBeNull();
+    expect(await outputOf(sandbox)).toBe(`${boot.bootId}\n`);
+  });
+
+  test('sees its own limits, so that programs inside can keep to them', async () => {
+    const sandbox = await bench.start(
+      'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max >&3 2>/dev/null; true',
+      { size: { memoryMiB: 300 } },
+    );
+    expect(await outputOf(sandbox)).toBe(`${300 * 1024 * 1024}\n`);
+  });
+
+  test('has no capability that reaches around it, and a filter for system calls', async () => {
+    const sandbox = await bench.start('grep -E "^(CapEff|CapBnd|Seccomp):" /proc/self/status >&3');
+    // chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot, setfcap
+    expect(await outputOf(sandbox)).toBe(
+      'CapEff:\t00000000800405fb\nCapBnd:\t00000000800405fb\nSeccomp:\t2\n',
+    );
+  });
+
+  test('of which nothing starts fails with the reason, and leaves nothing behind', async () => {
+    const before = bench.traces();
+    const sandbox = await bench.start('true', { workingDirectory: '/proc/not-there' });
+    await expect(sandbox.started).rejects.toThrow(SandboxStartError);
+    const exit = await sandbox.exited;
+    expect(exit).toMatchObject({ exitCode: null, cause: 'sandbox-failed' });
+    expect(exit.message).toContain('not-there');
+    await bench.clear();
+    expect(bench.traces()).toEqual(before);
+  });
+
+  test('refuses a device whose name is a path, or that is none', async () => {
+    const sandbox = await bench.start('sleep 600');
+    await expect(sandbox.attach({ name: '../x', path: '/dev/null' })).rejects.toThrow(RangeError);
+    await expect(sandbox.attach({ name: 'x', path: '/etc/passwd' })).rejects.toThrow(/mount/);
+  });
+
+  test('goes when the runner is killed with SIGKILL, with all that it had', async () => {
+    const maker = spawn(process.execPath, [join(import.meta.dirname, 'fixtures/container-maker.ts')]);
+    let line = '';
+    for await (line of createInterface({ input: maker.stdout })) break;
+    const { folder, traces } = z
+      .object({ folder: z.string(), traces: z.array(z.string()) })
+      .parse(JSON.parse(line));
+    const processes = traces.flatMap((trace) => /^process (\d+) /.exec(trace)?.[1] ?? []);
+    const groups = traces.flatMap((trace) => /^cgroup (.*)/.exec(trace)?.[1] ?? []);
+    expect(processes.length).toBeGreaterThan(5);
+    expect(groups.length).toBeGreaterThan(0);
+    maker.kill('SIGKILL');
+    await once(maker, 'exit');
+
+    const left = () => [
+      ...processes.filter(isAlive),
+      ...groups.filter((path) => existsSync(path)),
+      ...loopFiles().filter((file) => file.includes(folder)),
+      ...readdirSync(join(folder, 'sandboxes')),
+    ];
+    for (let round = 0; round < 100 && left().length > 0; round += 1) await sleep(20);
+    expect(left()).toEqual([]);
+    rmSync(folder, { recursive: true });
+  });
+});
+
+describe('the end of a container', () => {
+  const spec = { size: { cpus: 1, memoryMiB: 512, volumeGiB: 2 } };
+  const end = { started: true, status: 0, freeVolumeBlocks: 1000, lastOutput: '' };
+
+  test('by a signal is told with its name, by a full volume with that cause', () => {
+    expect(explainExit({ ...end, status: 143 }, spec, 0)).toMatchObject({
+      exitCode: null,
+      signal: 'SIGTERM',
+    });
+    const full = { ...end, status: 1, freeVolumeBlocks: 3 };
+    expect(explainExit(full, spec, 0)).toMatchObject({
+      exitCode: 1,
+      cause: 'disk-full',
+      message: expect.stringContaining('2 GiB'),
+    });
+    expect(explainExit({ ...full, status: 0 }, spec, 0)).toMatchObject({ exitCode: 0, cause: null });
+    expect(explainExit(full, spec, 2)).toMatchObject({ cause: 'out-of-memory' });
+  });
+});
+
+function isAlive(process: string): boolean {
+  const stat = join('/proc', process, 'stat');
+  return existsSync(stat) && !/\) [ZX] /.test(readFileSync(stat, 'utf8'));
+}
+
+function loopFiles(): string[] {
+  return readdirSync('/sys/block')
+    .map((name) => join('/sys/block', name, 'loop/backing_file'))
+    .flatMap((path) => (existsSync(path) ? [readFileSync(path, 'utf8')] : []));
+}
