@@ -34,8 +34,6 @@ export function connectionConfig(location: DatabaseLocation): pg.ClientConfig {
 export function openDatabase(location: DatabaseLocation): Database {
   pg.types.setTypeParser(pg.types.builtins.INT8, Number);
   const pool = new pg.Pool({ ...connectionConfig(location), max: maximumConnections });
-  // An idle connection that ends is replaced at the next query, which reports what is wrong if it cannot be.
-  pool.on('error', () => undefined);
   // A connection that breaks fails its query, or is replaced when it is idle. Without listeners it would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));

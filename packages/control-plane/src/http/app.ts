@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import { createGunzip } from 'node:zlib';
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
-import { HttpError } from './errors.ts';
+import { badRequest, HttpError } from './errors.ts';
 
 /** Largest body after decompression: a state document of 20 MB fits several times. */
 const maximumBodyBytes = 64 * 1024 * 1024;
@@ -21,7 +22,11 @@ export function createApp(options: AppOptions): FastifyInstance {
   }) as unknown as FastifyInstance;
 
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    // Decoding would put U+FFFD in the place of what is no UTF-8: state would change on its way.
+    if (isUtf8(body)) done(null, body.toString('utf8'));
+    else done(badRequest('Bad Request: the body is not UTF-8.'));
+  });
   app.addHook('preParsing', async (request, _reply, payload) => {
     const encoding = request.headers['content-encoding'];
     if (encoding === undefined || encoding === 'identity') return payload;

@@ -2,18 +2,18 @@ import { maskPatterns, maskWith } from '@slipway/core';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Database } from '../database/database.ts';
+import { mapStrings } from './raw-json.ts';
 
-/** An engine event (`apitype.EngineEvent`): only what is needed to order it and to read its summary. */
-export const engineEvent = z.looseObject({
+/** An engine event (`apitype.EngineEvent`): what is needed to order it and to read its summary; its text is kept. */
+export const engineEvent = z.object({
   sequence: z
     .number()
     .int()
     .min(0)
     .max(2 ** 31 - 2),
-  timestamp: z.number(),
-  summaryEvent: z.looseObject({ resourceChanges: z.record(z.string(), z.number()).nullish() }).optional(),
+  summaryEvent: z.object({ resourceChanges: z.record(z.string(), z.number()).nullish() }).optional(),
 });
-export type EngineEvent = z.infer<typeof engineEvent>;
+export type EngineEvent = z.infer<typeof engineEvent> & { readonly text: string };
 
 const pageSize = 500;
 
@@ -35,9 +35,8 @@ export async function storeEvents(
       events.map((event) => ({
         update_id: updateId,
         sequence: event.sequence,
-        event: JSON.stringify(event, (_key, value: unknown) =>
-          typeof value === 'string' ? maskWith(patterns, value) : value,
-        ),
+        event:
+          secrets.length === 0 ? event.text : mapStrings(event.text, (value) => maskWith(patterns, value)),
       })),
     )
     .onConflict((conflict) => conflict.doNothing())

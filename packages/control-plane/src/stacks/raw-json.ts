@@ -26,6 +26,34 @@ export function findValue(text: string, path: readonly string[], start = 0): Spa
   return undefined;
 }
 
+/** The texts of the elements of the array at `path`; none when there is no array. */
+export function elementsOf(text: string, path: readonly string[]): string[] {
+  const array = findValue(text, path);
+  if (!array || text[array.start] !== '[') return [];
+  const elements: string[] = [];
+  let at = skipSpace(text, array.start + 1);
+  while (at < array.end - 1) {
+    const end = endOfValue(text, at);
+    elements.push(text.slice(at, end));
+    at = skipSpace(text, skipSpace(text, end) + 1);
+  }
+  return elements;
+}
+
+/** The text with `change` applied to every string in it, names of members included. All else stays to the letter. */
+export function mapStrings(text: string, change: (value: string) => string): string {
+  const parts: string[] = [];
+  let at = 0;
+  for (let quote = text.indexOf('"'); quote >= 0; quote = text.indexOf('"', at)) {
+    const end = endOfString(text, quote);
+    const value: unknown = JSON.parse(text.slice(quote, end));
+    const changed = change(String(value));
+    parts.push(text.slice(at, quote), changed === value ? text.slice(quote, end) : JSON.stringify(changed));
+    at = end;
+  }
+  return parts.join('') + text.slice(at);
+}
+
 function skipSpace(text: string, at: number): number {
   let next = at;
   while (' \t\n\r'.includes(text[next] ?? 'x')) next += 1;

@@ -4,8 +4,9 @@ import type { ControlPlane } from '../control-plane.ts';
 import { badRequest, conflict, forbidden, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import type { Principal } from '../identity/index.ts';
-import { writeCheckpoint } from './checkpoint.ts';
+import { writeCheckpointOfUpdate } from './checkpoint.ts';
 import { engineEvent, readEvents, storeEvents } from './events.ts';
+import { elementsOf } from './raw-json.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
 import { splitState } from './state-document.ts';
 import type { UpdateKind } from './tables.ts';
@@ -127,7 +128,8 @@ export function updateRoutes(
     async ({ bearer, params, bodyText }) => {
       const update = await runningUpdate(controlPlane, params.updateId, bearer);
       if (update.isPreview) throw forbidden('Forbidden: a preview does not change the state.');
-      await writeCheckpoint(db, update.stackId, update.version, splitState(bodyText, controlPlane.urls));
+      const state = splitState(bodyText, controlPlane.urls);
+      if (!(await writeCheckpointOfUpdate(db, update.id, state))) throw leaseLost();
     },
   );
 
@@ -142,10 +144,12 @@ export function updateRoutes(
       params: updateParams,
       body: eventsBody,
     },
-    async ({ bearer, params, body }) => {
+    async ({ bearer, params, body, bodyText }) => {
       const update = await leasedUpdate(controlPlane, params.updateId, bearer);
       const secrets = update.runId ? await options.secretsOfRun(update.runId) : [];
-      await storeEvents(db, update.id, body.events, secrets);
+      const texts = elementsOf(bodyText, ['events']);
+      const events = body.events.map((event, index) => ({ ...event, text: texts[index] ?? '' }));
+      await storeEvents(db, update.id, events, secrets);
     },
   );
 
