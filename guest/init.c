@@ -56,7 +56,6 @@ static void attach(const char *name, const char *target) {
 void handle_message(char *words, const char *body, size_t body_length) {
   last_message_seconds = clock_monotonic_seconds();
   char *verb = strsep(&words, " "), *first = strsep(&words, " "), *second = strsep(&words, " ");
-  if (strcmp(verb, "ping") == 0) return;
   if (strcmp(verb, "time") == 0 && first != NULL) clock_set(first);
   else if (strcmp(verb, "file") == 0) receive_file(first, body, body_length);
   else if (strcmp(verb, "start") == 0 && first != NULL) {

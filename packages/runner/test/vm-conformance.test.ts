@@ -10,4 +10,6 @@ describeIsolation('vm', {
     const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
     return createVmIsolation({ guest, folder, cacheDirectory: cache });
   },
+  // Emulated, on a host that has other things to do.
+  timeoutMilliseconds: 240_000,
 });

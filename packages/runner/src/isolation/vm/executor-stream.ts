@@ -31,8 +31,8 @@ export class ExecutorStream extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     // Nobody is there to read it any more; that is no error of the writer.
-    if (!this.#port.writable) return done();
-    this.#port.write(chunk, () => done());
+    if (this.#port.writable) this.#port.write(chunk, () => done());
+    else done();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
@@ -46,7 +46,8 @@ export class ExecutorStream extends Duplex {
     if (end >= 0) {
       this.#held = Buffer.alloc(0);
       if (end > 0) this.push(bytes.subarray(0, end));
-      return this.#finish();
+      this.#finish();
+      return;
     }
     const certain = bytes.length - beginningAtEnd(bytes, this.#endMark);
     this.#held = Buffer.from(bytes.subarray(certain));

@@ -41,7 +41,9 @@ export function explainMachineEnd(
   errors: string,
 ): SandboxExit {
   const lastLines = consoleLines.slice(-shownConsoleLines).join('\n');
-  if (reports.failure !== undefined) return { ...none, cause: 'sandbox-failed', message: reports.failure };
+  // Before its channel is open, init can only write to the console.
+  const failure = reports.failure ?? consoleLines.find((line) => line.startsWith('init: '));
+  if (failure !== undefined) return { ...none, cause: 'sandbox-failed', message: failure };
   if (reports.outOfMemory !== undefined) return { ...none, ...explainMemory(reports.outOfMemory, size) };
   // With `panic=-1` the kernel resets the machine when it panics; nothing else in it may.
   if (reason === 'guest-reset' || consoleLines.some((line) => line.includes('Kernel panic'))) {

@@ -1,5 +1,4 @@
 import type { Duplex } from 'node:stream';
-import { leaseTiming } from '@slipway/core';
 import * as z from 'zod';
 
 /** What the guest's init tells, one line of JSON each (guest/README.md). */
@@ -21,11 +20,20 @@ const guestEvent = z.discriminatedUnion('event', [
 export type GuestEvent = z.infer<typeof guestEvent>;
 
 const longestEventBytes = 16 * 1024;
-/** Some of these may be late or lost before the guest counts as left alone. */
-const pingMilliseconds = (leaseTiming.guestSilenceSeconds * 1000) / 4;
-const clockMilliseconds = 60_000;
+/** The time is told so often that some of it may be late or lost before the guest counts as left alone. */
+const keepAliveShare = 1 / 4;
 /** Messages wait here while the guest boots. More than that means that it does not read. */
 const mostWaitingBytes = 4 * 1024 * 1024;
+
+export interface InitChannelOptions {
+  /** Time without a message after which the guest powers itself off. */
+  readonly silenceSeconds: number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly heard: (event: GuestEvent) => void;
+  /** The guest sent what no init of ours sends. The channel is closed. */
+  readonly violated: (what: string) => void;
+}
 
 /**
  * The channel to the guest's init. As long as it is open the guest is told that the runner is alive, and what time it
@@ -33,12 +41,13 @@ const mostWaitingBytes = 4 * 1024 * 1024;
  */
 export class InitChannel {
   readonly #port: Duplex;
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #options: InitChannelOptions;
+  #keepAlive: NodeJS.Timeout | undefined;
   #line = '';
 
-  /** `violated` is called when the guest sends what no init of ours sends. */
-  constructor(port: Duplex, heard: (event: GuestEvent) => void, violated: (what: string) => void) {
+  constructor(port: Duplex, options: InitChannelOptions) {
     this.#port = port;
+    this.#options = options;
     port.setEncoding('latin1');
     // The virtual machine is gone: how it ended is told by its process.
     port.on('error', () => {});
@@ -47,11 +56,11 @@ export class InitChannel {
       for (let end = this.#line.indexOf('\n'); end >= 0; end = this.#line.indexOf('\n')) {
         const event = parseEvent(this.#line.slice(0, end));
         this.#line = this.#line.slice(end + 1);
-        if (event === undefined) return this.#violate(violated, 'a line that is no event');
-        if (event.event === 'boot') this.#keepAlive();
-        heard(event);
+        if (event === undefined) return this.#violate('a line that is no event');
+        if (event.event === 'boot') this.#tellTime();
+        options.heard(event);
       }
-      if (this.#line.length > longestEventBytes) this.#violate(violated, 'a line without end');
+      if (this.#line.length > longestEventBytes) this.#violate('a line without end');
     });
   }
 
@@ -67,26 +76,26 @@ export class InitChannel {
   }
 
   close(): void {
-    for (const timer of this.#timers.splice(0)) clearInterval(timer);
+    clearInterval(this.#keepAlive);
     this.#port.destroy();
   }
 
-  #keepAlive(): void {
-    if (this.#timers.length > 0) return;
-    const tellTime = () => this.send(`time ${(Date.now() / 1000).toFixed(3)}`);
-    tellTime();
-    this.#timers.push(setInterval(tellTime, clockMilliseconds));
-    this.#timers.push(setInterval(() => this.send('ping'), pingMilliseconds));
-    for (const timer of this.#timers) timer.unref();
+  #tellTime(): void {
+    if (this.#keepAlive !== undefined) return;
+    const { now, silenceSeconds } = this.#options;
+    const tell = () => this.send(`time ${(now() / 1000).toFixed(3)}`);
+    tell();
+    this.#keepAlive = setInterval(tell, silenceSeconds * 1000 * keepAliveShare);
+    this.#keepAlive.unref();
   }
 
   #send(message: string | Buffer): void {
     if (this.#port.writable && this.#port.writableLength < mostWaitingBytes) this.#port.write(message);
   }
 
-  #violate(violated: (what: string) => void, what: string): void {
+  #violate(what: string): void {
     this.close();
-    violated(what);
+    this.#options.violated(what);
   }
 }
 

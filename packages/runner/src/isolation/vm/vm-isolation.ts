@@ -13,6 +13,8 @@ export interface VmIsolationOptions {
   readonly cacheDirectory: string;
   /** Time without a word from the runner after which a guest powers itself off; 15 s when absent. */
   readonly silenceSeconds?: number;
+  /** The clock that guests are set by, in milliseconds since 1970; the host's own when absent. */
+  readonly now?: () => number;
 }
 
 export interface VmIsolation extends Isolation {
@@ -33,6 +35,7 @@ export async function createVmIsolation(options: VmIsolationOptions): Promise<Vm
     acceleration,
     volumeFolder: options.folder,
     silenceSeconds: options.silenceSeconds ?? leaseTiming.guestSilenceSeconds,
+    now: options.now ?? Date.now,
   };
   return {
     kind: 'vm',

@@ -36,6 +36,8 @@ export interface MachineParts {
   readonly volumeFolder: string;
   /** Time without a word from the runner after which the guest powers itself off. */
   readonly silenceSeconds: number;
+  /** The clock that guests are set by: milliseconds since 1970. */
+  readonly now: () => number;
 }
 
 /** One virtual machine and the container in it. */
@@ -72,11 +74,12 @@ export class VmSandbox implements Sandbox {
     this.#qmp = new Qmp(qemu.channel(descriptors.qmp), (reason) => {
       this.#shutdownReason = reason;
     });
-    this.#init = new InitChannel(
-      qemu.channel(descriptors.init),
-      (event) => this.#hear(event),
-      (what) => this.#violated(what),
-    );
+    this.#init = new InitChannel(qemu.channel(descriptors.init), {
+      silenceSeconds: parts.silenceSeconds,
+      now: parts.now,
+      heard: (event) => this.#hear(event),
+      violated: (what) => this.#violated(what),
+    });
     this.#devices = new LateDevices(this.#qmp, this.#init, parts.guest.sendDescriptorPath);
     for (const [name, contents] of containerFiles(spec)) this.#init.sendFile(name, contents);
     formatted.then(

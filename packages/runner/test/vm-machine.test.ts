@@ -1,0 +1,205 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { cacheDirectory } from '../src/cache-directory.ts';
+import { compile } from '../src/guest/compile.ts';
+import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
+import { writeInitramfs } from '../src/guest/initramfs.ts';
+import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
+import { nodePath } from '../src/setup/repository.ts';
+import { outputOf, SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
+
+const cache = cacheDirectory(process.env);
+/** Emulated, on a host that has other things to do. */
+const timeoutMilliseconds = 240_000;
+
+/** Process ids of the QEMUs below a process. */
+function machinesOf(ancestor: number): number[] {
+  const children = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((id) => parentOf(id) === ancestor);
+  return children.flatMap((id) => (commandOf(id).startsWith('qemu-system') ? [id] : machinesOf(id)));
+}
+
+function stat(id: number): string {
+  try {
+    return readFileSync(`/proc/${id}/stat`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function parentOf(id: number): number {
+  return Number(/\) \S (\d+)/.exec(stat(id))?.[1]);
+}
+
+function commandOf(id: number): string {
+  return /\((.*)\)/.exec(stat(id))?.[1] ?? '';
+}
+
+/** Whether a process still is there; one that only waits to be collected is not. */
+function lives(id: number): boolean {
+  return /\) [^ZX]/.test(stat(id));
+}
+
+async function untilDead(id: number): Promise<number> {
+  const start = performance.now();
+  while (lives(id)) await sleep(20);
+  return performance.now() - start;
+}
+
+describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
+  let guest: Guest;
+  let bench: SandboxBench;
+  let clockErrorMilliseconds = 0;
+  beforeAll(async () => {
+    guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
+    bench = await SandboxBench.open((folder) =>
+      createVmIsolation({
+        guest,
+        folder,
+        cacheDirectory: cache,
+        now: () => Date.now() + clockErrorMilliseconds,
+      }),
+    );
+  });
+  afterEach(() => bench.clear());
+  afterAll(() => bench.close());
+
+  test('has a kernel and a boot of its own, and tells which', async () => {
+    const sandbox = await bench.start('cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/osrelease >&3');
+    const boot = await sandbox.started;
+    const [bootId = '', kernelRelease = ''] = (await outputOf(sandbox)).split('\n');
+    expect(boot).toMatchObject({
+      bootId,
+      kernelRelease,
+      kernelDigest: guest.kernelDigest,
+      initramfsDigest: guest.initramfsDigest,
+    });
+    expect(bootId).not.toBe(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
+    expect(kernelRelease).not.toBe(release());
+  });
+
+  test('is a process without rights: a user of its own, no capabilities, system calls filtered', async () => {
+    await bench.start('sleep 600');
+    await bench.start('sleep 600');
+    const status = () => machinesOf(process.pid).map((id) => readFileSync(`/proc/${id}/status`, 'utf8'));
+    // Its filters are in place once its machine runs.
+    await expect
+      .poll(() => status().map((text) => /^Seccomp:\t2$/m.test(text)), { timeout: 30_000 })
+      .toEqual([true, true]);
+    const users = status().map((text) => {
+      expect(text).toMatch(/^CapInh:\t0+$/m);
+      expect(text).toMatch(/^CapPrm:\t0+$/m);
+      expect(text).toMatch(/^CapEff:\t0+$/m);
+      expect(text).toMatch(/^CapBnd:\t0+$/m);
+      expect(text).toMatch(/^NoNewPrivs:\t1$/m);
+      expect(text).toMatch(/^Groups:\t\s*$/m);
+      return /^Uid:\t(\d+)\t\1\t\1\t\1$/m.exec(text)?.[1];
+    });
+    if (process.getuid?.() !== 0) return;
+    expect(users[0]).not.toBe(users[1]);
+    for (const user of users) expect(Number(user)).toBeGreaterThan(65_535);
+  });
+
+  test('has the right time within a second, also after its clock was wrong by an hour', async () => {
+    clockErrorMilliseconds = 3_600_000;
+    const sandbox = await bench.start('while read line <&3; do date +%s >&3; done');
+    await sandbox.started;
+    const errorSeconds = async () => {
+      const answer = once(sandbox.channel, 'data');
+      sandbox.channel.write('time?\n');
+      return Number(String((await answer)[0])) - Date.now() / 1000;
+    };
+    sandbox.channel.resume();
+    expect(await errorSeconds()).toBeGreaterThan(3590);
+    clockErrorMilliseconds = 0;
+    await sleep(6_000);
+    expect(Math.abs(await errorSeconds())).toBeLessThan(1.5); // `date` tells whole seconds
+  });
+
+  test('whose QEMU is killed ends with its words', async () => {
+    const sandbox = await bench.start('echo ready >&3; sleep 600');
+    await untilItWrites(sandbox, 'ready');
+    const [machine] = machinesOf(process.pid);
+    expect(machine).toBeDefined();
+    if (machine !== undefined) process.kill(machine, 'SIGKILL');
+    expect(await sandbox.exited).toMatchObject({
+      exitCode: null,
+      cause: 'sandbox-failed',
+      message: expect.stringContaining('SIGKILL'),
+    });
+  });
+});
+
+describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
+  /** A guest whose first process does something else. */
+  async function exitWithInit(source: string) {
+    const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
+    const bench = await SandboxBench.open(async (folder) => {
+      const initramfsPath = join(folder, '..', 'initramfs');
+      const init = join(folder, '..', 'init');
+      writeFileSync(`${init}.c`, source);
+      await compile([`${init}.c`], init);
+      await writeInitramfs(initramfsPath, [{ path: '/init', contents: readFileSync(init) }]);
+      return createVmIsolation({ guest: { ...guest, initramfsPath }, folder, cacheDirectory: cache });
+    });
+    const sandbox = await bench.start('exit 0');
+    const exit = await sandbox.exited;
+    await expect(sandbox.started).rejects.toThrow();
+    await bench.close();
+    return exit;
+  }
+
+  test('by a panic of its kernel is told, with the end of the console', async () => {
+    expect(await exitWithInit('int main(void) { return 7; }')).toMatchObject({
+      exitCode: null,
+      cause: 'guest-panic',
+      message: expect.stringContaining('Attempted to kill init'),
+    });
+  });
+
+  test('by powering off is told', async () => {
+    const source = '#include <sys/reboot.h>\nint main(void) { reboot(RB_POWER_OFF); }';
+    expect(await exitWithInit(source)).toMatchObject({ exitCode: null, cause: 'guest-powered-off' });
+  });
+});
+
+describe('a virtual machine whose runner', { timeout: timeoutMilliseconds }, () => {
+  let runner: ChildProcess | undefined;
+  let folder = '';
+  async function startRunner(): Promise<{ runner: ChildProcess; machine: number }> {
+    const path = fileURLToPath(new URL('./fixtures/vm-runner.ts', import.meta.url));
+    runner = spawn(nodePath, [path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = runner.stdout ? await once(runner.stdout, 'data') : [];
+    folder = JSON.parse(String(line)).folder;
+    const [machine] = machinesOf(runner.pid ?? 0);
+    if (machine === undefined) throw new Error('the runner has started no machine');
+    return { runner, machine };
+  }
+  afterEach(() => {
+    runner?.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('is killed dies with it', async () => {
+    const { runner, machine } = await startRunner();
+    runner.kill('SIGKILL');
+    expect(await untilDead(machine)).toBeLessThan(2_000);
+    expect(readdirSync(join(folder, 'sandboxes'))).toEqual([]);
+  });
+
+  test('falls silent switches itself off', async () => {
+    const { runner, machine } = await startRunner();
+    runner.kill('SIGSTOP');
+    expect(await untilDead(machine)).toBeLessThan(15_000);
+    // Not by being killed: the runner still is there.
+    expect(runner.exitCode).toBeNull();
+  });
+});
