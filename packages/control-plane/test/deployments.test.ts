@@ -227,8 +227,8 @@ test.each([
   ['an unknown pool', { operation: 'update', agentPoolID: 'nowhere' }, 'nowhere'],
   ['a template', { operation: 'update', sourceContext: { template: { sourceUrl: 'x' } } }, 'template'],
   [
-    'a list as an object',
-    { operation: 'update', operationContext: { preRunCommands: {} } },
+    'commands that are no list',
+    { operation: 'update', operationContext: { preRunCommands: { a: 'b' } } },
     'preRunCommands',
   ],
   [
