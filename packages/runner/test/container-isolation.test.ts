@@ -27,11 +27,18 @@ describe('a container', () => {
   });
 
   test('sees its own limits, so that programs inside can keep to them', async () => {
+    // The files of cgroup v1 and v2; a host has one of them.
+    const files = ['memory/memory.limit_in_bytes', 'memory.max', 'cpu/cpu.cfs_quota_us', 'cpu.max'];
     const sandbox = await bench.start(
-      'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max >&3 2>/dev/null; true',
-      { size: { memoryMiB: 300 } },
+      `cd /sys/fs/cgroup; cat ${files.join(' ')} pids/pids.max pids.max >&3 2>/dev/null; true`,
+      { size: { memoryMiB: 300, cpus: 2 }, pidLimit: 77 },
     );
-    expect(await outputOf(sandbox)).toBe(`${300 * 1024 * 1024}\n`);
+    const [memoryBytes, cpuQuotaMicroseconds, processes] = (await outputOf(sandbox)).split(
+      /\s+(?:100000\n)?/,
+    );
+    expect(Number(memoryBytes)).toBe(300 * 1024 * 1024);
+    expect(Number(cpuQuotaMicroseconds)).toBe(200_000);
+    expect(Number(processes)).toBe(77);
   });
 
   test('has no capability that reaches around it, and a filter for system calls', async () => {
