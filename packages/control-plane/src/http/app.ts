@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import { badRequest, HttpError } from './errors.ts';
@@ -32,8 +33,12 @@ export function createApp(options: AppOptions): FastifyInstance {
     if (encoding === undefined || encoding === 'identity') return payload;
     if (encoding !== 'gzip')
       throw new HttpError(415, `Unsupported content encoding "${encoding}": use gzip.`);
-    delete request.headers['content-length'];
-    return payload.pipe(createGunzip());
+    const unpacked = createGunzip();
+    // Fastify compares it with the Content-Length.
+    Object.defineProperty(unpacked, 'receivedEncodedLength', { get: () => unpacked.bytesWritten });
+    // Whoever reads the body sees its errors; of a body that nobody reads (or no more) there is nothing to tell.
+    pipeline(payload, unpacked, () => undefined);
+    return unpacked;
   });
 
   app.setNotFoundHandler((request, reply) => {
