@@ -5,7 +5,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startServer } from '@slipway/control-plane';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { buildDefaultImage, cacheDirectory, ensureToolbox } from '../src/index.ts';
 import { hostTraces } from '../src/testing/host-traces.ts';
@@ -116,11 +116,12 @@ async function until(
   deployment: Deployment,
   condition: (text: string, status: string) => boolean,
 ): Promise<string> {
-  const deadline = performance.now() + 60_000;
+  const deadline = performance.now() + 40_000;
   for (;;) {
     const { path, id } = deployment;
-    const text = await textOf(deployment);
+    // In this order: of a run that has ended, the log is complete.
     const current = (await call('GET', `${path}/${id}`, undefined, status)).status;
+    const text = await textOf(deployment);
     if (condition(text, current)) return text;
     if (performance.now() > deadline) throw new Error(`this never came: ${condition}; ${current}\n${text}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -174,12 +175,71 @@ test('a deployment runs in a container, its secrets masked, and its end has a ca
     expect(text).not.toContain('canary-5d41402abc');
     expect(text).toContain('The Pulumi operation or a command of the run failed.');
     expect(runner.log()).not.toContain('canary-5d41402abc');
+    const finished = await eventually(() => /"phaseMilliseconds":(\{[^}]*\})/.exec(runner.log())?.[1]);
+    const phases = z.record(z.string(), z.number()).parse(JSON.parse(finished));
+    console.log(`phases in milliseconds: ${finished}`);
+    expect(phases.destroy).toBeLessThan(1_000);
   } finally {
     runner.process.kill('SIGTERM');
     await once(runner.process, 'exit');
   }
   expect(await readdir(join(directory, 'first-runner'), { recursive: true })).toEqual(['volumes']);
 });
+
+test('the runner grows by at most 10 MB for each live run', async () => {
+  const runner = await startRunnerProcess(join(directory, 'measured-runner'));
+  let measuring: NodeJS.Timeout | undefined;
+  try {
+    // The first run loads what all later ones share.
+    await until(await deploy('warm', ['exit 1']), ended);
+    const idleBytes = privateBytes(runner.process.pid);
+    let largestBytes = idleBytes;
+    measuring = setInterval(() => {
+      largestBytes = Math.max(largestBytes, privateBytes(runner.process.pid));
+    }, 100);
+    const live: Deployment[] = [];
+    for (const stack of ['one', 'two', 'three', 'four']) {
+      live.push(await deploy(stack, ['seq 1 20000; echo "all said"; sleep 600']));
+    }
+    // Each has all of its log at the control plane and goes on, at the same time as the others.
+    await eventually(() => countIn(runner.log(), '"message":"Run started"') === 1 + live.length);
+    for (const deployment of live) await untilStored(deployment, 20_000);
+    const grownBytes = (largestBytes - idleBytes) / live.length;
+    console.log(
+      `idle ${Math.round(idleBytes / 1e6)} MB, and ${Math.round(grownBytes / 1e5) / 10} MB for each live run`,
+    );
+    expect(grownBytes).toBeLessThan(10_000_000);
+    expect(countIn(runner.log(), '"message":"Run finished"')).toBe(1);
+  } finally {
+    clearInterval(measuring);
+    runner.process.kill('SIGTERM');
+    await once(runner.process, 'exit');
+  }
+});
+
+const countIn = (text: string, part: string) => text.split(part).length - 1;
+
+/** Waits until the control plane has stored more than `count` lines of a run's log. */
+async function untilStored({ id }: Deployment, count: number): Promise<void> {
+  const deadline = performance.now() + 40_000;
+  for (;;) {
+    const { lines } = await server.controlPlane.db
+      .selectFrom('run_log_lines')
+      .select((query) => query.fn.countAll<string>().as('lines'))
+      .where('run_id', '=', id)
+      .executeTakeFirstOrThrow();
+    if (Number(lines) > count) return;
+    if (performance.now() > deadline) throw new Error(`the log of ${id} stopped at ${lines} lines`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+/** Memory that this process has for itself. */
+function privateBytes(processId: number | undefined): number {
+  const rollup = readFileSync(`/proc/${processId}/smaps_rollup`, 'utf8');
+  const kilobytes = [...rollup.matchAll(/^Private_\w+:\s+(\d+) kB$/gm)].map((match) => Number(match[1]));
+  return kilobytes.reduce((sum, part) => sum + part, 0) * 1024;
+}
 
 test('kill -9 of the runner ends its sandbox at once and leaves no file, mount or cgroup', async () => {
   const dataDirectory = join(directory, 'second-runner');
@@ -202,5 +262,5 @@ test('kill -9 of the runner ends its sandbox at once and leaves no file, mount o
   const killedAt = performance.now();
   await eventually(() => processesOfRun().length === 0);
   expect(performance.now() - killedAt).toBeLessThan(2_000);
-  await eventually(() => JSON.stringify(traces()) === JSON.stringify(before));
+  await vi.waitFor(() => expect(traces()).toEqual(before), 5_000);
 });

@@ -32,11 +32,13 @@ test('the spool gives back what was appended, in order, also around the end of i
     const piece = `${round}:`.padEnd(337, String.fromCharCode(97 + (round % 26)));
     await file.append(Buffer.from(piece));
     appended += piece;
-    const bytes = await file.peek(round % 3 === 0 ? 200 : 10_000);
-    released += bytes.toString();
-    file.release(bytes.length);
+    const target = Buffer.alloc(round % 3 === 0 ? 200 : 10_000);
+    const count = await file.peek(target);
+    released += target.toString('utf8', 0, count);
+    file.release(count);
   }
-  released += (await file.peek(10_000)).toString();
+  const rest = Buffer.alloc(10_000);
+  released += rest.toString('utf8', 0, await file.peek(rest));
   expect(released).toBe(appended);
   file.close();
 });
@@ -54,18 +56,18 @@ test('a batch has at most 2,000 lines and 1 MiB, and is the same until it is ack
     Array.from({ length: 2_500 }, (_, index) => line(`line ${index}`)),
     never,
   );
+  const before = String((await spool.nextBatch())?.json);
   const first = await spool.nextBatch();
-  const again = await spool.nextBatch();
-  if (!first || !again) throw new Error('no batch');
-  expect(again.json.equals(first.json)).toBe(true);
-  const lines = z.array(logLine).parse(JSON.parse(first.json.toString()));
+  if (!first) throw new Error('no batch');
+  expect(first.json.toString()).toBe(before);
+  const lines = z.array(logLine).parse(JSON.parse(`[${first.json}]`));
   expect(lines.map(({ sequence }) => sequence)).toEqual(
     Array.from({ length: 2_000 }, (_, index) => index + 1),
   );
   spool.acknowledge(first);
   const rest = await spool.nextBatch();
   if (!rest) throw new Error('no batch');
-  expect(z.array(logLine).parse(JSON.parse(rest.json.toString()))[0]?.sequence).toBe(2_001);
+  expect(z.array(logLine).parse(JSON.parse(`[${rest.json}]`))[0]?.sequence).toBe(2_001);
   spool.acknowledge(rest);
   expect(await spool.nextBatch()).toBeUndefined();
 
@@ -74,7 +76,7 @@ test('a batch has at most 2,000 lines and 1 MiB, and is the same until it is ack
   await spool.append([line(worst), line(worst), line(worst)], never);
   const large = await spool.nextBatch();
   expect(large?.json.length).toBeLessThan(1024 * 1024);
-  expect(z.array(logLine).parse(JSON.parse(String(large?.json)))).toHaveLength(2);
+  expect(z.array(logLine).parse(JSON.parse(`[${large?.json}]`))).toHaveLength(1);
   spool.close();
 });
 

@@ -4,11 +4,11 @@ import { SpoolFile } from './spool-file.ts';
 /** What a run may have waiting for the control plane, at most. */
 const spoolCapacityBytes = 64 * 1024 * 1024;
 const maximumBatchLines = 2_000;
-/** With room for the JSON around the lines in a body of 1 MiB. The longest line takes less than half of it. */
-const maximumBatchBytes = 1024 * 1024 - 1024;
+/** The longest line takes up to 400 KiB: each of its characters may be six bytes of JSON. */
+const maximumBatchBytes = 512 * 1024;
 
 /** Lines of one `append` are written in pieces of about this size. */
-const appendBytes = 256 * 1024;
+const appendCharacters = 64 * 1024;
 
 /** A line as it enters: the spool numbers it. */
 export type NewLine = Omit<LogLine, 'sequence'>;
@@ -29,6 +29,8 @@ export interface LogBatch {
 export class LogSpool {
   readonly #file: SpoolFile;
   #lastSequence = 0;
+  /** One for all batches, as large as the largest so far: a buffer for each would be garbage by the megabyte. */
+  #batch = Buffer.alloc(0);
   #changed = Promise.withResolvers<void>();
   #appending: Promise<void> = Promise.resolve();
 
@@ -66,9 +68,16 @@ export class LogSpool {
     return appended;
   }
 
-  /** The oldest lines, at most 2,000 and 1 MiB; undefined when there are none. */
+  /**
+   * The oldest lines, at most 2,000 and 512 KiB; undefined when there are none. There is one batch at a time: its bytes
+   * are overwritten by the next call.
+   */
   async nextBatch(): Promise<LogBatch | undefined> {
-    const bytes = await this.#file.peek(maximumBatchBytes);
+    const wantedBytes = Math.min(this.#file.usedBytes, maximumBatchBytes);
+    if (this.#batch.length < wantedBytes) {
+      this.#batch = Buffer.allocUnsafeSlow(Math.min(maximumBatchBytes, 2 * wantedBytes));
+    }
+    const bytes = this.#batch.subarray(0, await this.#file.peek(this.#batch));
     let lines = 0;
     let end = 0;
     while (lines < maximumBatchLines) {
@@ -100,25 +109,22 @@ export class LogSpool {
 
   async #write(lines: readonly NewLine[], signal: AbortSignal): Promise<void> {
     let sequence = this.#lastSequence;
-    let pending: Buffer[] = [];
-    let pendingBytes = 0;
+    let pending = '';
     const flush = async () => {
-      await this.#waitForRoom(pendingBytes, signal);
-      await this.#file.append(Buffer.concat(pending));
+      const bytes = Buffer.from(pending, 'utf8');
+      pending = '';
+      await this.#waitForRoom(bytes.length, signal);
+      await this.#file.append(bytes);
       this.#lastSequence = sequence;
-      pending = [];
-      pendingBytes = 0;
       this.wake();
     };
     for (const { step, kind, timestamp, text } of lines) {
       sequence += 1;
       const line: LogLine = { sequence, step, kind, timestamp, text };
-      const bytes = Buffer.from(`${JSON.stringify(line)}\n`, 'utf8');
-      pending.push(bytes);
-      pendingBytes += bytes.length;
-      if (pendingBytes >= appendBytes) await flush();
+      pending += `${JSON.stringify(line)}\n`;
+      if (pending.length >= appendCharacters) await flush();
     }
-    if (pendingBytes > 0) await flush();
+    if (pending !== '') await flush();
   }
 
   async #waitForRoom(bytes: number, signal: AbortSignal): Promise<void> {

@@ -54,14 +54,14 @@ export class SpoolFile {
     this.#written += bytes.length;
   }
 
-  /** The oldest bytes, at most `mostBytes`; they stay in the spool until they are released. */
-  async peek(mostBytes: number): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafeSlow(Math.min(mostBytes, this.usedBytes));
+  /** Fills `target` with the oldest bytes and answers how many; they stay in the spool until they are released. */
+  async peek(target: Buffer): Promise<number> {
+    const bytes = target.subarray(0, this.usedBytes);
     await this.#eachPart(this.#released, bytes, async (part, position) => {
       const { bytesRead } = await readAt(this.#descriptor, part, 0, part.length, position);
       if (bytesRead !== part.length) throw new Error('the log spool could not be read back');
     });
-    return bytes;
+    return bytes.length;
   }
 
   /** Forgets the oldest `count` bytes. */
