@@ -62,6 +62,10 @@ async function make(folder: string, report: (line: string) => void): Promise<voi
   await writeFile(join(folder, recordName), JSON.stringify({ digest: await fileDigest(target) }));
 }
 
+/**
+ * One file, because under emulation each module costs. V8's compile cache or a snapshot beside it would gain nothing: in
+ * a machine counted by instructions, Node alone starts in 0.11 s, the executor in 0.25 s, with a compile cache in 0.23 s.
+ */
 async function bundleExecutor(outfile: string): Promise<void> {
   await build({
     entryPoints: [repositoryPath('packages/executor/src/main.ts')],
