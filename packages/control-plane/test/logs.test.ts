@@ -65,7 +65,11 @@ test('a log is read from token to token; nothing new answers the same token, the
   expect(textsOf(first)).toEqual(['# Setup', 'one\n', 'two\n']);
   expect(first.lines[0]?.timestamp).toBe('0001-01-01T00:00:00Z');
   expect(first.nextToken).toMatch(/^\d+\.\d+\.\d+$/);
+  const askedAt = performance.now();
   const nothing = await read(path, first.nextToken);
+  expect(performance.now() - askedAt, 'a client that asks without a pause is slowed down').toBeGreaterThan(
+    300,
+  );
   expect(nothing).toMatchObject({ lines: [], nextToken: first.nextToken });
 
   await run.log(1, '# Get source', 'three');
@@ -74,6 +78,17 @@ test('a log is read from token to token; nothing new answers the same token, the
   await run.finish();
   expect(await read(path, second.nextToken)).toEqual({ __type: 'DeploymentLogs', lines: [] });
   expect(textsOf(await read(path))).toEqual(['# Setup', 'one\n', 'two\n', '# Get source', 'three\n']);
+});
+
+test('a line that arrives while its reader waits is answered soon', async () => {
+  const { path, run } = await startRun('soon');
+  await run.log(0, 'one');
+  const { nextToken } = await read(path);
+  const waiting = read(path, nextToken);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await run.log(0, 'two');
+  expect(textsOf(await waiting)).toEqual(['two\n']);
+  await run.finish();
 });
 
 test('a long log comes in pieces that fit together without a gap', async () => {

@@ -76,7 +76,10 @@ export function settingsOfDeployment(
   const git = request.sourceContext?.git;
   if (!git?.branch && !git?.commit && !git?.tag) return mergeSettings(stored, request);
   const revision = { branch: git.branch ?? null, commit: git.commit ?? null, tag: git.tag ?? null };
-  return mergeSettings(stored, { ...request, sourceContext: { git: { ...git, ...revision } } });
+  return mergeSettings(stored, {
+    ...request,
+    sourceContext: { ...request.sourceContext, git: { ...git, ...revision } },
+  });
 }
 
 /**

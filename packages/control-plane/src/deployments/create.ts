@@ -89,7 +89,7 @@ function noRepository(stack: StackRecord, hasTemplate: boolean) {
   const name = formatStackIdentity(stack);
   return badRequest(
     hasTemplate
-      ? `Bad Request: the stack ${name} is set to deploy from a template, and this server deploys from git repositories: set one with \`pulumi deployment settings edit\`.`
-      : `Bad Request: no git repository is configured for the stack ${name}: set one with \`pulumi deployment settings edit\`, or name it in the request (\`pulumi deployment run <operation> <url>\`).`,
+      ? `Bad Request: the stack ${name} is set to deploy from a template, and this server deploys from git repositories: set one with \`pulumi deployment settings edit --git-url <url>\`.`
+      : `Bad Request: no git repository is configured for the stack ${name}: set one with \`pulumi deployment settings edit --git-url <url>\`, or name it in the request (\`pulumi deployment run <operation> <url>\`).`,
   );
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
@@ -11,6 +12,12 @@ import type { DeploymentRecord } from './record.ts';
 
 const defaultCount = 100;
 const maximumCount = 499;
+
+/**
+ * When there is nothing new, the answer waits this long and looks again: `pulumi deployment log --all` asks without a
+ * pause until the deployment has finished.
+ */
+const nothingNewMilliseconds = 400;
 
 const optionalText = z.string().max(100).optional();
 const query = z.object({
@@ -33,7 +40,15 @@ export function logRoute(app: FastifyInstance, controlPlane: ControlPlane): void
     async (call) => {
       const deployment = await openDeployment(controlPlane, call.principal, call.params);
       if (call.query.job === undefined) {
-        return streamAnswer(controlPlane, deployment, call.query.continuationToken || call.query.nextToken);
+        const token = call.query.continuationToken || call.query.nextToken;
+        const answer = await streamAnswer(controlPlane, deployment, token);
+        if (token === undefined || answer.nextToken !== token) return answer;
+        await sleep(nothingNewMilliseconds);
+        return streamAnswer(
+          controlPlane,
+          await openDeployment(controlPlane, call.principal, call.params),
+          token,
+        );
       }
       return stepAnswer(controlPlane, deployment, {
         job: numberOf('job', call.query.job, 0),

@@ -14,6 +14,9 @@ export interface Claim {
   readonly leaseToken: string;
 }
 
+/** Each lost race means that another claim won it. After so many the caller waits, and looks again later. */
+const maximumAttempts = 20;
+
 type ClaimOrder = Pick<ClaimRequest, 'nonce' | 'platform'>;
 
 /**
@@ -25,7 +28,7 @@ export async function claimRun(
   runner: RunnerRecord,
   order: ClaimOrder,
 ): Promise<Claim | undefined> {
-  for (;;) {
+  for (let attempt = 1; attempt <= maximumAttempts; attempt += 1) {
     const held = await runOfNonce(db, runner, order);
     if (held) return { run: held, leaseToken: leaseTokenOf(masterKey, held.claimId) };
     const claimId = randomUUID();
@@ -34,6 +37,7 @@ export async function claimRun(
     if (taken === 'none') return undefined;
     if (taken !== 'lost-race') return { run: taken, leaseToken };
   }
+  return undefined;
 }
 
 /**
