@@ -1,17 +1,18 @@
+import { isolationKind } from '@slipway/core';
 import { cacheDirectory, defaultImageReference, openRunnerParts, startRunner } from '../src/index.ts';
 import type { RunnerOptions } from '../src/runner-options.ts';
 
 /**
- * A runner of the container isolation as a process of its own, for tests that end it or measure it.
- * Arguments: URL of the control plane, pool token, data directory. Writes its log to standard error, a line of JSON each.
+ * A runner as a process of its own, for tests that end it or measure it. Writes its log to standard error, a line of
+ * JSON each. Arguments: URL of the control plane, pool token, data directory, and the isolation (`container` when absent).
  */
-const [serverUrl = '', poolToken = '', dataDirectory = ''] = process.argv.slice(2);
+const [serverUrl = '', poolToken = '', dataDirectory = '', isolation = 'container'] = process.argv.slice(2);
 const write = (level: string) => (fields: object, message: string) =>
   console.error(JSON.stringify({ level, message, ...fields }));
 const options: RunnerOptions = {
   serverUrl,
   poolToken,
-  isolation: 'container',
+  isolation: isolationKind.parse(isolation),
   slots: 4,
   size: { cpus: 1, memoryMiB: 1024, volumeGiB: 4 },
   defaultImage: defaultImageReference,
