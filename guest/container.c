@@ -39,6 +39,8 @@ static void limit_memory(void) {
   long free_kibibytes = number_after(text, "MemAvailable:") - RESERVED_KIBIBYTES;
   int length = snprintf(limit, sizeof limit, "%ldK", free_kibibytes > 4096 ? free_kibibytes : 4096);
   write_file(CONTAINER_GROUP "/memory.max", limit, (size_t)length);
+  /* As most hosts have it in effect: memory counts when it is used, and the limit above is what holds. */
+  write_file("/proc/sys/vm/overcommit_memory", "1", 1);
   memory_events = open(CONTAINER_GROUP "/memory.events", O_RDONLY | O_CLOEXEC);
 }
 

@@ -11,6 +11,8 @@ export interface ConformanceOptions {
   readonly open: (sandboxFolder: string) => Promise<Isolation>;
   /** Bytes sent each way through the channel. */
   readonly channelMiB?: number;
+  /** Most that the channel may hold on its way while nobody reads. */
+  readonly channelBufferMiB?: number;
   /** Memory of the sandbox in the out-of-memory test. */
   readonly smallMemoryMiB?: number;
   /** Longest time of one test. */
@@ -19,7 +21,13 @@ export interface ConformanceOptions {
 
 /** What every isolation promises. Called by the test file of each. */
 export function describeIsolation(name: string, options: ConformanceOptions): void {
-  const { open, channelMiB = 100, smallMemoryMiB = 256, timeoutMilliseconds = 60_000 } = options;
+  const {
+    open,
+    channelMiB = 100,
+    channelBufferMiB = 8,
+    smallMemoryMiB = 256,
+    timeoutMilliseconds = 60_000,
+  } = options;
 
   describe(`a sandbox of isolation ${name}`, { timeout: timeoutMilliseconds }, () => {
     let bench: SandboxBench;
@@ -55,8 +63,8 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
       });
 
       test('stops the writer inside while nobody reads', async () => {
-        const writes16MiB = 'dd if=/dev/zero bs=65536 count=256 >&3 2>/dev/null';
-        const sandbox = await bench.start(`${writes16MiB} & sleep 3; kill -0 $! && exit 7; exit 0`);
+        const writesMore = `dd if=/dev/zero bs=1M count=${channelBufferMiB * 2} >&3 2>/dev/null`;
+        const sandbox = await bench.start(`${writesMore} & sleep 3; kill -0 $! && exit 7; exit 0`);
         expect(await sandbox.exited).toMatchObject({ exitCode: 7 });
       });
 
