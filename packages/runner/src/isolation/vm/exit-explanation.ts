@@ -46,9 +46,13 @@ export function explainMachineEnd(
   if (failure !== undefined) return { ...none, cause: 'sandbox-failed', message: failure };
   if (reports.outOfMemory !== undefined) return { ...none, ...explainMemory(reports.outOfMemory, size) };
   // With `panic=-1` the kernel resets the machine when it panics; nothing else in it may.
-  if (reason === 'guest-reset' || consoleLines.some((line) => line.includes('Kernel panic'))) {
-    return { ...none, cause: 'guest-panic', message: lastLines };
+  const panic = consoleLines.findIndex((line) => line.includes('Kernel panic'));
+  if (panic >= 0) {
+    // The first line tells why; the trace of calls after it may be long.
+    const firstLines = consoleLines.slice(panic, panic + shownConsoleLines).join('\n');
+    return { ...none, cause: 'guest-panic', message: firstLines };
   }
+  if (reason === 'guest-reset') return { ...none, cause: 'guest-panic', message: lastLines };
   if (reason === 'guest-shutdown') return { ...none, cause: 'guest-powered-off', message: lastLines };
   const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
   const words = [`QEMU ended ${how}.`, errors, lastLines].filter((text) => text !== '');

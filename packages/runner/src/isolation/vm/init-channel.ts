@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import * as z from 'zod';
+import { readLines } from './lines.ts';
 
 /** What the guest's init tells, one line of JSON each (guest/README.md). */
 const guestEvent = z.discriminatedUnion('event', [
@@ -43,25 +44,13 @@ export class InitChannel {
   readonly #port: Duplex;
   readonly #options: InitChannelOptions;
   #keepAlive: NodeJS.Timeout | undefined;
-  #line = '';
 
   constructor(port: Duplex, options: InitChannelOptions) {
     this.#port = port;
     this.#options = options;
-    port.setEncoding('latin1');
     // The virtual machine is gone: how it ended is told by its process.
     port.on('error', () => {});
-    port.on('data', (text: string) => {
-      this.#line += text;
-      for (let end = this.#line.indexOf('\n'); end >= 0; end = this.#line.indexOf('\n')) {
-        const event = parseEvent(this.#line.slice(0, end));
-        this.#line = this.#line.slice(end + 1);
-        if (event === undefined) return this.#violate('a line that is no event');
-        if (event.event === 'boot') this.#tellTime();
-        options.heard(event);
-      }
-      if (this.#line.length > longestEventBytes) this.#violate('a line without end');
-    });
+    readLines(port, longestEventBytes, (line) => this.#hear(line));
   }
 
   /** Puts a file into the folder that the container is made of. Names: letters, digits, `.`, `-` and `_`. */
@@ -80,6 +69,17 @@ export class InitChannel {
     this.#port.destroy();
   }
 
+  #hear(line: string | undefined): void {
+    const event = line === undefined ? undefined : parseEvent(line);
+    if (event === undefined) {
+      this.close();
+      this.#options.violated(line === undefined ? 'a line without end' : 'a line that is no event');
+      return;
+    }
+    if (event.event === 'boot') this.#tellTime();
+    this.#options.heard(event);
+  }
+
   #tellTime(): void {
     if (this.#keepAlive !== undefined) return;
     const { now, silenceSeconds } = this.#options;
@@ -91,11 +91,6 @@ export class InitChannel {
 
   #send(message: string | Buffer): void {
     if (this.#port.writable && this.#port.writableLength < mostWaitingBytes) this.#port.write(message);
-  }
-
-  #violate(what: string): void {
-    this.close();
-    this.#options.violated(what);
   }
 }
 

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
 import * as z from 'zod';
+import { readLines } from './lines.ts';
 
 const qmpMessage = z.union([
   z.object({ event: z.string(), data: z.looseObject({ reason: z.string().optional() }).optional() }),
@@ -11,18 +11,26 @@ const qmpMessage = z.union([
   z.object({ QMP: z.unknown() }),
 ]);
 
-/** Why QEMU says that the guest stopped: `guest-shutdown` (it powered off), `guest-reset` (a panic, with `panic=-1`). */
-export type ShutdownListener = (reason: string) => void;
+const longestMessageBytes = 64 * 1024;
+
+export interface QmpOptions {
+  /** Why QEMU says that the guest stopped: `guest-shutdown` (it powered off), `guest-reset` (a panic, with `panic=-1`). */
+  readonly stopped: (reason: string) => void;
+  /** It sent what no QEMU sends: a guest may have taken it over. The connection is closed. */
+  readonly violated: (what: string) => void;
+}
 
 /** A client of the QEMU Machine Protocol (https://www.qemu.org/docs/master/interop/qmp-spec.html). */
 export class Qmp {
   readonly #socket: Duplex;
+  readonly #options: QmpOptions;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
 
-  constructor(socket: Duplex, onShutdown: ShutdownListener) {
+  constructor(socket: Duplex, options: QmpOptions) {
     this.#socket = socket;
-    createInterface({ input: socket }).on('line', (line) => this.#hear(line, onShutdown));
+    this.#options = options;
+    readLines(socket, longestMessageBytes, (line) => this.#hear(line));
     socket.on('error', () => {});
     socket.on('close', () => {
       for (const { reject } of this.#waiting.values()) reject(new Error('QEMU has ended'));
@@ -71,10 +79,15 @@ export class Qmp {
     return { id, message: JSON.stringify({ execute, arguments: parameters, id }), answer: answer.promise };
   }
 
-  #hear(line: string, onShutdown: ShutdownListener): void {
-    const message = qmpMessage.parse(JSON.parse(line));
+  #hear(line: string | undefined): void {
+    const message = line === undefined ? undefined : parseMessage(line);
+    if (message === undefined) {
+      this.close();
+      this.#options.violated('a message that is none');
+      return;
+    }
     if ('event' in message) {
-      if (message.event === 'SHUTDOWN') onShutdown(message.data?.reason ?? '');
+      if (message.event === 'SHUTDOWN') this.#options.stopped(message.data?.reason ?? '');
       return;
     }
     if ('QMP' in message || message.id === undefined) return;
@@ -82,5 +95,13 @@ export class Qmp {
     this.#waiting.delete(message.id);
     if ('error' in message) waiting?.reject(new Error(message.error.desc));
     else waiting?.resolve(message.return);
+  }
+}
+
+function parseMessage(line: string): z.infer<typeof qmpMessage> | undefined {
+  try {
+    return qmpMessage.parse(JSON.parse(line));
+  } catch {
+    return undefined;
   }
 }

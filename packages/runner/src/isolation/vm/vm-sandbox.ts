@@ -71,14 +71,17 @@ export class VmSandbox implements Sandbox {
 
     const endMark = randomUUID();
     this.channel = new ExecutorStream(qemu.channel(descriptors.executor), endMark);
-    this.#qmp = new Qmp(qemu.channel(descriptors.qmp), (reason) => {
-      this.#shutdownReason = reason;
+    this.#qmp = new Qmp(qemu.channel(descriptors.qmp), {
+      stopped: (reason) => {
+        this.#shutdownReason = reason;
+      },
+      violated: (what) => this.#violated(`QEMU sent ${what}.`),
     });
     this.#init = new InitChannel(qemu.channel(descriptors.init), {
       silenceSeconds: parts.silenceSeconds,
       now: parts.now,
       heard: (event) => this.#hear(event),
-      violated: (what) => this.#violated(what),
+      violated: (what) => this.#violated(`The guest's init sent ${what}.`),
     });
     this.#devices = new LateDevices(this.#qmp, this.#init, parts.guest.sendDescriptorPath);
     for (const [name, contents] of containerFiles(spec)) this.#init.sendFile(name, contents);
@@ -186,8 +189,7 @@ export class VmSandbox implements Sandbox {
     }
   }
 
-  #violated(what: string): void {
-    const message = `The guest's init sent ${what}.`;
+  #violated(message: string): void {
     this.#end({ exitCode: null, signal: null, cause: 'protocol-violation', message });
     void this.#qemu.kill();
   }

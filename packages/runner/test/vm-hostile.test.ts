@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto';
+import { type Duplex, duplexPair } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { explainMachineEnd } from '../src/isolation/vm/exit-explanation.ts';
+import { InitChannel } from '../src/isolation/vm/init-channel.ts';
+import { Qmp } from '../src/isolation/vm/qmp.ts';
+
+/** Opens one end of a channel; answers the other one, and what the first complained about and heard. */
+function openWith(
+  open: (near: Duplex, violated: (what: string) => void, heard: (what: string) => void) => void,
+) {
+  const [near, far] = duplexPair();
+  const violations: string[] = [];
+  const heard: string[] = [];
+  open(
+    near,
+    (what) => violations.push(what),
+    (what) => heard.push(what),
+  );
+  far.on('error', () => {});
+  far.resume();
+  return { near, far, violations, heard };
+}
+const openMonitor = () => openWith((near, violated, heard) => new Qmp(near, { violated, stopped: heard }));
+const openInit = () =>
+  openWith((near, violated, heard) => {
+    const options = { silenceSeconds: 15, now: Date.now, violated };
+    new InitChannel(near, { ...options, heard: ({ event }) => heard(event) });
+  });
+
+const nonsense: [string, string | Buffer][] = [
+  ['bytes that are no text', Buffer.concat([randomBytes(1000), Buffer.from('\n')])],
+  ['JSON of another shape', '{"event":7}\n'],
+  ['half a message', '{"event":"SHUT\n'],
+  ['nothing but a line end', '\n'],
+  ['a line without an end', 'x'.repeat(100_000)],
+];
+
+describe.each([
+  ['the monitor of QEMU', openMonitor],
+  ["the channel of the guest's init", openInit],
+])('%s', (_name, open) => {
+  test.each(nonsense)('is closed when %s comes, and that is all', async (_what, bytes) => {
+    const { near, far, violations, heard } = open();
+    far.write(bytes);
+    await turn();
+    expect(violations).toHaveLength(1);
+    far.write('{"event":"started"}\n{"event":"SHUTDOWN","data":{"reason":"late"}}\n');
+    await turn();
+    expect(violations).toHaveLength(1);
+    expect(near.destroyed).toBe(true);
+    expect(heard).toEqual([]);
+  });
+});
+
+test('what the monitor tells is understood in pieces', async () => {
+  const { far, violations, heard } = openMonitor();
+  for (const piece of [
+    '{"QMP":{}}\n{"event":"SHUT',
+    'DOWN","data":{"guest":true,"reason":"guest-',
+    'reset"}}\n',
+  ]) {
+    far.write(piece);
+    await turn();
+  }
+  expect(violations).toEqual([]);
+  expect(heard).toEqual(['guest-reset']);
+});
+
+test('a command that is not answered before the connection ends fails', async () => {
+  const [near, far] = duplexPair();
+  const monitor = new Qmp(near, { stopped: () => {}, violated: () => {} });
+  far.resume();
+  const answer = monitor.execute('query-status');
+  near.destroy();
+  await expect(answer).rejects.toThrow('QEMU has ended');
+  await expect(monitor.execute('query-status')).rejects.toThrow('QEMU has ended');
+});
+
+test('of a panic with a long trace its first line is told', () => {
+  const trace = Array.from({ length: 60 }, (_, index) => `[    1.7]  ? call_${index}+0x1/0x2`);
+  const lines = ['[    1.6] Kernel panic - not syncing: Attempted to kill init!', ...trace];
+  const size = { cpus: 1, memoryMiB: 512, volumeGiB: 1 };
+  const exit = explainMachineEnd({ code: 0, signal: null }, 'guest-reset', {}, size, lines, '');
+  expect(exit).toMatchObject({
+    cause: 'guest-panic',
+    message: expect.stringContaining('Attempted to kill init'),
+  });
+});
