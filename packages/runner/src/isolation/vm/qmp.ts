@@ -61,6 +61,8 @@ export class Qmp {
       stdio: ['ignore', 'ignore', 'ignore', this.#socket, descriptor],
     });
     const [code] = await once(sender, 'close');
+    // Node.js stops reading a stream that it gives to a child process, which usually takes it over.
+    this.#socket.resume();
     if (code !== 0) this.#waiting.get(id)?.reject(new Error('a file could not be handed to QEMU'));
     return answer;
   }

@@ -3,7 +3,6 @@ import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import type { Guest } from '../../guest/ensure-guest.ts';
-import { openVolume } from '../container/volume.ts';
 import {
   type DestructionProof,
   type Sandbox,
@@ -20,13 +19,13 @@ import {
   explainMachineEnd,
   type GuestReports,
 } from './exit-explanation.ts';
-import { formatVolume } from './format-volume.ts';
 import { type GuestEvent, InitChannel } from './init-channel.ts';
 import { LateDevices } from './late-devices.ts';
 import { type Acceleration, descriptors, deviceArguments, machineCommand } from './qemu-command.ts';
 import { QemuProcess } from './qemu-process.ts';
 import { Qmp } from './qmp.ts';
 import { withoutRights } from './unprivileged-user.ts';
+import { formatVolume, openVolume } from './volume.ts';
 
 /** What all machines of a runner share. */
 export interface MachineParts {

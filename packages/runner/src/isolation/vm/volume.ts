@@ -1,6 +1,25 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, ftruncateSync, openSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { SandboxStartError } from '../isolation.ts';
+
+/**
+ * Makes the file of a volume: sparse, readable by nobody else, and without a name from the start, so that nothing of it
+ * outlives its last user. Answers its descriptor, which the caller closes.
+ */
+export function openVolume(folder: string, id: string, volumeGiB: number): number {
+  const path = join(folder, `${id}.volume`);
+  const descriptor = openSync(path, 'wx+', 0o600);
+  try {
+    unlinkSync(path);
+    ftruncateSync(descriptor, volumeGiB * 1024 ** 3);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+  return descriptor;
+}
 
 /** No journal: a volume is thrown away after a crash. Nothing is written that reads as zero anyway: some 50 ms. */
 const options = [
