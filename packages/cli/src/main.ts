@@ -1,4 +1,6 @@
 import { program } from 'commander';
+import { doctorCommand } from './commands/doctor.ts';
+import { guestCommand } from './commands/guest.ts';
 import { imageCommand } from './commands/image.ts';
 import { quickstartCommand } from './commands/quickstart.ts';
 import { runnerCommand } from './commands/runner.ts';
@@ -20,7 +22,9 @@ program
   .addCommand(runnerCommand())
   .addCommand(quickstartCommand())
   .addCommand(setupCommand())
-  .addCommand(imageCommand());
+  .addCommand(doctorCommand())
+  .addCommand(imageCommand())
+  .addCommand(guestCommand());
 
 try {
   await loadConfigurationFile(process.argv, process.env);

@@ -9,6 +9,7 @@ import {
   startRunner,
 } from '@slipway/runner';
 import { Command } from 'commander';
+import { capacityWarnings } from '../host-capacity.ts';
 import { logTo } from '../log.ts';
 import { runnerOptions } from './options.ts';
 import { untilStopped } from './until-stopped.ts';
@@ -38,6 +39,7 @@ export function runnerCommand(): Command {
     const runner = await startRunnerFromFlags(flags);
     console.log(`The runner works for the pool "${runner.poolName}" of ${flags.server}`);
     console.log(`  ${runner.isolationSentence}`);
+    for (const warning of await capacityWarnings(flags, flags.dataDir)) console.log(`  ${warning}`);
     await untilStopped();
     await runner.stop();
   });

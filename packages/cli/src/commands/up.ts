@@ -1,5 +1,6 @@
 import { type Server, startServer } from '@slipway/control-plane';
 import { Command } from 'commander';
+import { capacityWarnings } from '../host-capacity.ts';
 import { sandboxOptions, serverOptions } from './options.ts';
 import { type RunnerFlags, startRunnerFromFlags } from './runner.ts';
 import { controlPlaneOptions, type ServerFlags } from './server.ts';
@@ -16,6 +17,7 @@ export function upCommand(): Command {
     const slipway = await startAll(flags);
     console.log(`Slipway is ready at ${slipway.url}`);
     console.log(`  ${slipway.isolationSentence}`);
+    for (const warning of await capacityWarnings(flags, flags.dataDir)) console.log(`  ${warning}`);
     console.log(`  log in with:  PULUMI_ACCESS_TOKEN=${slipway.adminToken} pulumi login ${slipway.url}`);
     console.log(
       `  (the token is also in ${flags.dataDir}/admin-token; the organization is "${flags.organization}")`,

@@ -53,7 +53,8 @@ export async function ensureDebianPackages(report: (line: string) => void): Prom
   return `installed ${missing.join(', ')}`;
 }
 
-async function missingPackages(names: readonly string[]): Promise<string[]> {
+/** Which of the Debian packages are not installed. Throws on a host that is not Debian. */
+export async function missingPackages(names: readonly string[]): Promise<string[]> {
   if (!(await isDebian())) {
     throw new Error(
       `Set-up knows Debian and its derivatives only. Install by hand what these Debian packages contain: ${names.join(' ')}, then set SLIPWAY_SKIP_PACKAGES=1.`,
