@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cancellation } from './cancellation.ts';
 import type { Environment } from './environment.ts';
+import { memoryKills } from './memory-kills.ts';
 import { spawnAsFirstVictim } from './memory-priority.ts';
 import type { StepLog } from './step-log.ts';
 
@@ -24,9 +25,11 @@ export interface CommandEnd {
   readonly signal: NodeJS.Signals | null;
   /** Its last lines, masked, oldest first. */
   readonly lastLines: readonly string[];
+  /** Whether the kernel killed a process of it, or beside it, for want of memory: `pulumi` survives its programs. */
+  readonly ranOutOfMemory: boolean;
 }
 
-/** A program is not in the executor image. */
+/** A program is not in the executor image, or nobody may run it. */
 export class CommandNotFound extends Error {
   override readonly name = 'CommandNotFound';
 }
@@ -46,6 +49,7 @@ export async function runCommand(
   log: StepLog,
   cancellation: Cancellation,
 ): Promise<CommandEnd> {
+  const killsBefore = await memoryKills();
   cancellation.interrupted.throwIfAborted();
   const [file, ...parameters] = command.argv;
   const child = spawnAsFirstVictim(() =>
@@ -65,7 +69,7 @@ export async function runCommand(
   try {
     const [exitCode, signal] = await exitOf(child, file);
     await Promise.race([output, sleep(outputLagMilliseconds, undefined, { ref: false })]);
-    return { exitCode, signal, lastLines };
+    return { exitCode, signal, lastLines, ranOutOfMemory: (await memoryKills()) > killsBefore };
   } finally {
     release();
     // Copying may go on behind us; when the runner is gone it ends, which the connection's reader reports.
@@ -78,10 +82,10 @@ async function exitOf(child: ChildProcess, file: string): Promise<[number | null
     const [exitCode, signal] = await once(child, 'exit');
     return [exitCode, signal];
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-      throw new CommandNotFound(`the executor image has no program "${file}" on its PATH`, { cause: error });
-    }
-    throw error;
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code !== 'ENOENT' && code !== 'EACCES') throw error;
+    const problem = code === 'ENOENT' ? 'has no program' : 'does not allow to run the program';
+    throw new CommandNotFound(`the executor image ${problem} "${file}" on its PATH`, { cause: error });
   }
 }
 

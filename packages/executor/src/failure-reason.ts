@@ -22,6 +22,12 @@ export function expectSuccess(end: CommandEnd, what: string, usualCause: Cause):
       `${what} ${outcome}: Node.js reached the limit of its heap. Raise it with the environment variable NODE_OPTIONS=--max-old-space-size=<MiB>, within the memory of the runner.`,
     );
   }
+  if (end.ranOutOfMemory) {
+    throw new StepFailure(
+      'out-of-memory',
+      `${what} ${outcome}: the kernel killed a process because the sandbox had no memory left.`,
+    );
+  }
   if (end.exitCode === killedExitCode || end.signal === 'SIGKILL' || said(allocationRefused)) {
     throw new StepFailure('out-of-memory', `${what} ${outcome}: it was most likely out of memory.`);
   }
