@@ -138,7 +138,8 @@ export class VmSandbox implements Sandbox {
   }
 
   signal(signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
-    this.#init.send(`signal ${constants.signals[signal]}`);
+    // Before it has started there is nothing to signal, and afterwards nobody who would hear it.
+    this.started.then(() => this.#init.send(`signal ${constants.signals[signal]}`)).catch(() => {});
   }
 
   destroy(): Promise<DestructionProof> {
