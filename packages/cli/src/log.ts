@@ -4,7 +4,8 @@ const levels = ['debug', 'info', 'warn', 'error'] as const;
 
 /** A log of JSON lines, as the control plane's: one line an event, from `level` on. */
 export function logTo(stream: NodeJS.WritableStream, level: string): RunnerLog {
-  const lowest = levels.findIndex((each) => each === level);
+  const names: readonly string[] = levels;
+  const lowest = names.indexOf(level);
   const at = (each: (typeof levels)[number]) => (fields: object, message: string) => {
     if (levels.indexOf(each) < lowest) return;
     const line = { level: each, time: new Date().toISOString(), message, ...fields };
