@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { createContainerIsolation } from '../src/isolation/container/container-isolation.ts';
 import { explainExit } from '../src/isolation/container/exit-explanation.ts';
 import { SandboxStartError } from '../src/isolation/isolation.ts';
-import { outputOf, SandboxBench } from '../src/testing/sandbox-bench.ts';
+import { outputOf, SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
 
 let bench: SandboxBench;
 beforeAll(async () => {
@@ -49,6 +49,14 @@ describe('a container', () => {
     );
   });
 
+  test('that ends as soon as it has started is told to have done both, by each of many at once', async () => {
+    const sandboxes = await Promise.all(Array.from({ length: 12 }, () => bench.start('exit 42')));
+    for (const sandbox of sandboxes) {
+      await sandbox.started;
+      expect(await sandbox.exited).toMatchObject({ exitCode: 42, signal: null, message: '' });
+    }
+  });
+
   test('of which nothing starts fails with the reason, and leaves nothing behind', async () => {
     const before = bench.traces();
     const sandbox = await bench.start('true', { workingDirectory: '/proc/not-there' });
@@ -64,6 +72,17 @@ describe('a container', () => {
     const sandbox = await bench.start('sleep 600');
     await expect(sandbox.attach({ name: '../x', path: '/dev/null' })).rejects.toThrow(RangeError);
     await expect(sandbox.attach({ name: 'x', path: '/etc/passwd' })).rejects.toThrow(/mount/);
+  });
+
+  test('is destroyed within a second also when it has just written most of a gigabyte: the better of two', async () => {
+    const milliseconds: number[] = [];
+    for (let round = 0; round < 2; round += 1) {
+      const write = 'dd if=/dev/zero of=/tmp/file bs=1M count=900; echo ready >&3; sleep 600';
+      const sandbox = await bench.start(write, { size: { memoryMiB: 2048 } });
+      await untilItWrites(sandbox, 'ready');
+      milliseconds.push((await sandbox.destroy()).milliseconds);
+    }
+    expect(Math.min(...milliseconds)).toBeLessThanOrEqual(1000);
   });
 
   test('goes when the runner is killed with SIGKILL, with all that it had', async () => {

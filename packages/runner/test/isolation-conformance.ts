@@ -153,7 +153,7 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
 
       test('of the volume: a full one says so to the writer', async () => {
         const sandbox = await bench.start(
-          'dd if=/dev/zero of=/tmp/fill bs=1M count=1100 2>/tmp/error; grep -c "No space left" /tmp/error >&3; df -m / | tail -1 >&3',
+          'dd if=/dev/zero of=/tmp/fill bs=1M count=1100 2>/dev/shm/error; grep -c "No space left" /dev/shm/error >&3; df -m / | tail -1 >&3',
         );
         const [mentions, usage = ''] = (await outputOf(sandbox)).split('\n');
         expect(mentions).toBe('1');

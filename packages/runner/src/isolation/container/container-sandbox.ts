@@ -5,7 +5,7 @@ import type { DestructionProof, Sandbox, SandboxBoot, SandboxExit, SandboxSpec }
 import { createCgroup } from './cgroup.ts';
 import { explainExit } from './exit-explanation.ts';
 import { type Supervisor, spawnSupervisor } from './supervisor.ts';
-import { bundlePaths, crun } from './supervisor-script.ts';
+import { bundlePaths, crun, discardVolume } from './supervisor-script.ts';
 import { type CgroupSweeper, watchCgroups } from './sweeper.ts';
 import { waitUntilReleased } from './volume.ts';
 
@@ -79,7 +79,9 @@ export class ContainerSandbox implements Sandbox {
 
   async #destroy(): Promise<DestructionProof> {
     const begin = performance.now();
-    this.#supervisor.kill();
+    // Only to be quick: where it fails, the volume is written back before it goes.
+    await this.#supervisor.run(discardVolume(this.#folder)).catch(() => {});
+    await this.#supervisor.kill();
     // The kernel ends a PID namespace before its first process counts as ended, so now every process is reaped.
     await this.exited;
     this.channel.destroy();

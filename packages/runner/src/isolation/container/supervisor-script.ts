@@ -16,8 +16,10 @@ export function bundlePaths(folder: string): BundlePaths {
   };
 }
 
-/** Run by crun once the process of the sandbox was started; the supervisor is process 1 where it runs. */
-export const onStarted = ['/bin/sh', '-c', 'kill -USR1 1'];
+/** Run by crun, with the container's state as input, once the process of the sandbox was started. */
+export function onStarted(folder: string): string[] {
+  return ['/bin/sh', '-c', 'cat > /dev/null; echo started > "$0"', `${folder}/events`];
+}
 
 /** crun's command line for one container, in the supervisor's namespaces. */
 export function crun(folder: string, ...command: readonly string[]): string[] {
@@ -34,6 +36,18 @@ export function crun(folder: string, ...command: readonly string[]): string[] {
 }
 
 /**
+ * Shuts the volume's file system down without writing back what is still in memory: nobody will read it, and to write
+ * gigabytes before the unmount would keep the stack waiting. (`EXT4_IOC_SHUTDOWN` with `NOLOGFLUSH`, Linux
+ * fs/ext4/ext4.h; perl is an essential package of Debian, and the only such one that can do an ioctl.)
+ */
+const shutDown = 'open V, "<", shift or die $!; $flags = pack "L", 2; ioctl V, 0x8004587d, $flags or die $!';
+
+/** The command that does it, in the supervisor's namespaces. */
+export function discardVolume(folder: string): string[] {
+  return ['perl', '-e', shutDown, `${folder}/volume`];
+}
+
+/**
  * The first process of the sandbox's PID and mount namespaces: makes the root file system and runs the container in
  * it. All that it mounts is known to its own mount namespace alone, so that nothing is left when it ends, however it
  * ends. On standard output it reports, a line each:
@@ -42,25 +56,29 @@ export function crun(folder: string, ...command: readonly string[]): string[] {
  *   `started`
  *   `exited <status as a shell has it> <free blocks of the volume>`, or `failed` and why on standard error
  *
- * Arguments: 1 folder, 2 host name, 3 name server, 4 machine id, 5… directories of the control groups.
+ * Arguments: 1 folder, 2 size of the volume in GiB, 3 host name, 4 name server, 5 machine id, 6… directories of the control groups.
  */
 export const supervisorScript = `
 set -eu
-folder=$1 hostname=$2 nameserver=$3 machine=$4
-shift 4
+folder=$1 volumeGiB=$2 hostname=$3 nameserver=$4 machine=$5
+shift 5
 read -r supervisor _ < /proc/self/stat
 echo "supervisor $supervisor"
 mount -t proc proc /proc
 # crun refuses hosts that have both versions of cgroups; this one needs to see only the one with the limits.
 if [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi
 
-mount -t tmpfs -o mode=700,size=4m tmpfs "$folder"
+mount -t tmpfs -o mode=700,size=64m tmpfs "$folder"
 cd "$folder"
 mkdir root image toolbox volume devices etc
-mke2fs -q -F -t ext4 -m 0 -O ^has_journal -E lazy_itable_init=1,nodiscard,root_owner=0:0 /proc/self/fd/${volumeDescriptor}
+# Made in memory and copied, as mke2fs waits for the disk (fsync), which takes long where others write much.
+truncate -s "$volumeGiB"G volume.ext4
+mke2fs -q -F -t ext4 -m 0 -O ^has_journal -E lazy_itable_init=1,nodiscard,root_owner=0:0 volume.ext4
+cp --sparse=always volume.ext4 /proc/self/fd/${volumeDescriptor}
+rm volume.ext4
 mount -t erofs -o ro,loop,nodev /proc/self/fd/${imageDescriptor} image
 mount -t erofs -o ro,loop,nodev,nosuid /proc/self/fd/${toolboxDescriptor} toolbox
-mount -t ext4 -o loop,nodev,noatime /proc/self/fd/${volumeDescriptor} volume
+mount -t ext4 -o loop,nodev,noatime,nobarrier /proc/self/fd/${volumeDescriptor} volume
 exec ${imageDescriptor}<&- ${toolboxDescriptor}<&- ${volumeDescriptor}<&-
 mkdir volume/upper volume/work
 chmod --reference=image volume/upper
@@ -74,18 +92,22 @@ echo "nameserver $nameserver" > etc/resolv.conf
 echo "$machine" > etc/machine-id
 cat > config.json
 
-trap 'echo started' USR1
+# Open for reading and writing, so that neither side waits for the other.
+mkfifo events
+exec 7<> events
+( read -r event <&7; [ "$event" != started ] || echo started ) ${channelDescriptor}<&- &
+listener=$!
 (
   for cgroup in "$@"; do echo 0 > "$cgroup/cgroup.procs"; done
   exec ${crun('"$folder"', 'run', '--preserve-fds', '1', '--bundle', '"$folder"', 'sandbox').join(' ')} >&2
-) < /dev/null &
+) < /dev/null 7<&- &
 container=$!
 exec ${channelDescriptor}<&-
-while :; do
-  status=0
-  wait "$container" || status=$?
-  kill -0 "$container" 2> /dev/null || break
-done
+status=0
+wait "$container" || status=$?
+echo ended >&7
+wait "$listener"
 if [ -s crun.log ]; then cat crun.log >&2; fi
 echo "exited $status $(stat -f -c %a volume)"
+perl -e '${shutDown}' volume 2> /dev/null || true
 `;

@@ -29,7 +29,8 @@ export interface Supervisor {
    * Throws when it fails or takes more than ten seconds.
    */
   run(argv: readonly string[], descriptor?: number): Promise<void>;
-  kill(): void;
+  /** Kills everything in the namespaces; `ended` tells when it is gone. */
+  kill(): Promise<void>;
 }
 
 const keptOutputCharacters = 4096;
@@ -40,7 +41,7 @@ export function spawnSupervisor(spec: SandboxSpec, folder: string, cgroup: Sandb
   const files: number[] = [];
   try {
     files.push(openSync(spec.image.erofsPath, 'r'), openSync(spec.toolbox.erofsPath, 'r'));
-    files.push(openVolume(folder, spec.id, spec.size.volumeGiB));
+    files.push(openVolume(folder, spec.id));
     return start(spec, folder, cgroup, files);
   } catch (error) {
     throw new SandboxStartError(
@@ -73,6 +74,7 @@ function start(
         supervisorScript,
         'slipway-container',
         folder,
+        String(spec.size.volumeGiB),
         spec.hostname,
         spec.network.nameserver,
         machineId,
@@ -88,7 +90,7 @@ function start(
     throw new Error('the supervisor was started without its pipes');
   }
   stdin.on('error', () => {}); // It ended before it read its configuration; `ended` tells.
-  stdin.end(JSON.stringify(ociConfiguration(spec, bundlePaths(folder), cgroup.mounts, onStarted)));
+  stdin.end(JSON.stringify(ociConfiguration(spec, bundlePaths(folder), cgroup.mounts, onStarted(folder))));
   // The far end is gone once the container is: `exited` tells that, and a write into it is no failure of the runner.
   channel.on('error', () => {});
 
@@ -148,7 +150,12 @@ function start(
         descriptor,
       );
     },
-    kill: () => outermost.kill('SIGKILL'),
+    async kill() {
+      // The first process, not the outermost: that one waits for it, so its end proves that the namespaces are empty.
+      const first = await firstProcess.catch(() => null);
+      if (first === null || outermost.exitCode !== null || outermost.signalCode !== null) return;
+      process.kill(Number(first), 'SIGKILL');
+    },
   };
 }
 

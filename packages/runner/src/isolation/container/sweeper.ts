@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process';
 
 /**
  * Waits for the end of its standard input, then ends whatever is left in the control groups and removes them: the one
- * thing of a container that does not go away with its processes. Tries for two seconds.
+ * thing of a container that does not go away with its processes. Tries for ten seconds.
  */
 const sweeperScript = `
 read -r _
 attempt=0
-while [ "$attempt" -lt 100 ]; do
+while [ "$attempt" -lt 500 ]; do
   left=
   for cgroup in "$@"; do
     [ -d "$cgroup" ] || continue

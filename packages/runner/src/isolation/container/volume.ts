@@ -1,21 +1,15 @@
-import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
+import { openSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Makes the file of a volume: sparse, `volumeGiB` long, readable by nobody else, and without a name from the start,
- * so that nothing of it outlives its last user. Answers its descriptor, which the caller closes.
+ * Makes the empty file of a volume: readable by nobody else, and without a name from the start, so that nothing of it
+ * outlives its last user. Answers its descriptor, which the caller closes.
  */
-export function openVolume(folder: string, id: string, volumeGiB: number): number {
+export function openVolume(folder: string, id: string): number {
   const path = join(folder, `${id}.volume`);
   const descriptor = openSync(path, 'wx+', 0o600);
-  try {
-    unlinkSync(path);
-    ftruncateSync(descriptor, volumeGiB * 1024 ** 3);
-  } catch (error) {
-    closeSync(descriptor);
-    throw error;
-  }
+  unlinkSync(path);
   return descriptor;
 }
 
