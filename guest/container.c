@@ -29,7 +29,7 @@ static long number_after(const char *text, const char *name) {
 }
 
 /* crun makes the container's own cgroup below; the limit of memory is set here, where the memory left is known. */
-static void limit_memory(void) {
+static void set_limits(void) {
   char text[4096], limit[32];
   static const char controllers[] = "+memory +pids +cpu";
   write_file("/sys/fs/cgroup/cgroup.subtree_control", controllers, sizeof controllers - 1);
@@ -41,11 +41,13 @@ static void limit_memory(void) {
   write_file(CONTAINER_GROUP "/memory.max", limit, (size_t)length);
   /* As most hosts have it in effect: memory counts when it is used, and the limit above is what holds. */
   write_file("/proc/sys/vm/overcommit_memory", "1", 1);
+  /* As in the container isolation: with a user namespace of its own, a process would be root of more than its files. */
+  write_file("/proc/sys/user/max_user_namespaces", "0", 1);
   memory_events = open(CONTAINER_GROUP "/memory.events", O_RDONLY | O_CLOEXEC);
 }
 
 void container_prepare(void) {
-  limit_memory();
+  set_limits();
   channel = port_open("executor", O_RDWR | O_CLOEXEC);
 }
 
