@@ -24,6 +24,7 @@ export const requiredPackages = {
   binutils: 'the guest kernel',
   'xz-utils': 'the guest kernel',
   zstd: 'the guest kernel',
+  lz4: 'the guest kernel',
   git: 'the default executor image',
   'ca-certificates': 'TLS',
 } as const;

@@ -95,5 +95,8 @@ async function kvmFailure(guest: Guest): Promise<string | null> {
   if (qemu.console.text.includes(probeAnswer)) return null;
   if (signal === 'SIGKILL') return 'a machine that was started with KVM did not boot in time';
   const [reason = ''] = qemu.errors.split('\n').slice(-1);
+  if (reason.includes('Permission denied')) {
+    return 'QEMU, which runs without rights, may not open /dev/kvm (give the device to a group `kvm`, with mode 0660, and the runner to that group)';
+  }
   return `a machine that was started with KVM did not boot${reason === '' ? '' : ` (${reason})`}`;
 }

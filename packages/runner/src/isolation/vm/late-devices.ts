@@ -6,6 +6,8 @@ import type { Qmp } from './qmp.ts';
 const deviceName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** What one virtio-scsi controller has room for. */
 const mostDevices = 255;
+/** An emulated guest on a busy host takes seconds. */
+const attachDeadlineMilliseconds = 60_000;
 
 /** The devices that a machine gets while it runs: SCSI disks, as microvm cannot take others late. */
 export class LateDevices {
@@ -65,6 +67,8 @@ export class LateDevices {
     const mounted = Promise.withResolvers<void>();
     this.#waiting.set(name, mounted);
     this.#init.send(`attach ${name} ${target}`);
-    await mounted.promise;
+    const late = new Error(`The guest did not take the device "${name}" in time.`);
+    const deadline = setTimeout(() => mounted.reject(late), attachDeadlineMilliseconds);
+    await mounted.promise.finally(() => clearTimeout(deadline));
   }
 }
