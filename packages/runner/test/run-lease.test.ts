@@ -152,6 +152,11 @@ test('the first line of a quiet log is sent at once', async () => {
   sandbox.say(line('first'));
   await eventually(() => run.text.includes('first'));
   expect(performance.now() - saidAt).toBeLessThan(250);
+  // One that follows soon waits for company, but not for long.
+  const followedAt = performance.now();
+  sandbox.say(line('second'));
+  await eventually(() => run.text.includes('second'));
+  expect(performance.now() - followedAt).toBeLessThan(250);
 });
 
 test('a run that is lost before its job was handed out is left to another runner', async () => {
