@@ -1,6 +1,8 @@
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
+  ExecutorProcess,
   execute,
   type JobParts,
   jobFrame,
@@ -271,12 +273,22 @@ describe('over ssh', () => {
   });
 
   test('nothing of the key is left for the steps behind', async () => {
+    const places = ['/dev/shm', tmpdir()];
+    const keyFolders = async () =>
+      (await Promise.all(places.map((place) => readdir(place))))
+        .flat()
+        .filter((name) => name.startsWith('slipway-git-'));
+    const before = await keyFolders();
     const credentials = { kind: 'ssh', privateKey: key.privateKey } as const;
-    const look =
-      'ls -d /dev/shm/slipway-git-* /tmp/slipway-git-*; env | grep -i -e ssh -e passphrase; exit 9';
-    const { lines } = await getSource({ repoUrl: sshUrl, credentials }, { preRunCommands: [look] });
-    const printed = lines.slice(lines.findIndex((line) => line.startsWith('Checked out')) + 1);
-    expect(printed.length).toBeGreaterThan(0);
-    for (const line of printed) expect(line).toMatch(/No such file or directory/);
+    await using executor = new ExecutorProcess();
+    executor.send(
+      jobFrame(`${directory.path}/run-with-key`, {
+        source: { kind: 'git', repoUrl: sshUrl, credentials },
+        preRunCommands: ['echo "variables: $(env | grep -c -i -e ssh -e passphrase)"; sleep 2; exit 9'],
+      }),
+    );
+    await executor.line('variables: 0');
+    expect((await keyFolders()).filter((name) => !before.includes(name))).toEqual([]);
+    expect((await executor.record()).result).toMatchObject(reachedCommand);
   });
 });
