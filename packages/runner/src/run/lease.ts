@@ -79,6 +79,7 @@ export class Lease {
         answered(answer);
       } catch (error) {
         if (error instanceof Fenced) return this.fence(error);
+        if (this.gone.aborted) return;
         log.warn({ err: error }, 'The lease of a run could not be renewed; trying again');
         waitMilliseconds = retryMilliseconds;
       }

@@ -73,7 +73,11 @@ export class ContainerSandbox implements Sandbox {
   }
 
   destroy(): Promise<DestructionProof> {
-    this.#destruction ??= this.#destroy();
+    this.#destruction ??= this.#destroy().catch((error: unknown) => {
+      // Whoever asks again makes another attempt.
+      this.#destruction = undefined;
+      throw error;
+    });
     return this.#destruction;
   }
 
