@@ -1,7 +1,6 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { type ClaimRequest, leaseTiming } from '@slipway/core';
 import { sql } from 'kysely';
-import pg from 'pg';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
 import { hashToken } from '../identity/index.ts';
@@ -29,13 +28,18 @@ export async function claimRun(
   order: ClaimOrder,
 ): Promise<Claim | undefined> {
   for (let attempt = 1; attempt <= maximumAttempts; attempt += 1) {
-    const held = await runOfNonce(db, runner, order);
-    if (held) return { run: held, leaseToken: leaseTokenOf(masterKey, held.claimId) };
-    const claimId = randomUUID();
-    const leaseToken = leaseTokenOf(masterKey, claimId);
-    const taken = await takeHead(db, runner, order, { claimId, leaseTokenHash: hashToken(leaseToken) });
-    if (taken === 'none') return undefined;
-    if (taken !== 'lost-race') return { run: taken, leaseToken };
+    const claim = await db.transaction().execute(async (tx): Promise<Claim | 'none' | 'lost-race'> => {
+      // Calls with the same nonce take turns: the later one finds what the earlier one claimed.
+      await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`claim ${order.nonce}`}, 0))`.execute(tx);
+      const held = await runOfNonce(tx, runner, order);
+      if (held) return { run: held, leaseToken: leaseTokenOf(masterKey, held.claimId) };
+      const claimId = randomUUID();
+      const leaseToken = leaseTokenOf(masterKey, claimId);
+      const run = await takeHead(tx, runner, order, { claimId, leaseTokenHash: hashToken(leaseToken) });
+      return typeof run === 'string' ? run : { run, leaseToken };
+    });
+    if (claim === 'none') return undefined;
+    if (claim !== 'lost-race') return claim;
   }
   return undefined;
 }
@@ -68,8 +72,7 @@ async function takeHead(
   order: ClaimOrder,
   { claimId, leaseTokenHash }: { claimId: string; leaseTokenHash: Buffer },
 ): Promise<RunRecord | 'none' | 'lost-race'> {
-  try {
-    const { rows } = await sql<{ headId: string } & { [K in keyof RunRecord]: RunRecord[K] | null }>`
+  const { rows } = await sql<{ headId: string } & { [K in keyof RunRecord]: RunRecord[K] | null }>`
       WITH head AS (
         SELECT queued.id FROM runs queued JOIN lanes ON lanes.id = queued.lane_id
         WHERE queued.state = 'queued' AND queued.pool_id = ${runner.poolId} AND queued.platform = ${order.platform}
@@ -89,14 +92,9 @@ async function takeHead(
         RETURNING taken.*
       )
       SELECT head.id AS "headId", ${runColumns} FROM head LEFT JOIN runs ON true`.execute(db);
-    const [row] = rows;
-    if (!row) return 'none';
-    return isTaken(row) ? row : 'lost-race';
-  } catch (error) {
-    // The same nonce claimed a run in another call at this moment: that one is answered.
-    if (error instanceof pg.DatabaseError && error.constraint === 'runs_claim_nonce') return 'lost-race';
-    throw error;
-  }
+  const [row] = rows;
+  if (!row) return 'none';
+  return isTaken(row) ? row : 'lost-race';
 }
 
 function isTaken(row: { [K in keyof RunRecord]: RunRecord[K] | null }): row is RunRecord {
