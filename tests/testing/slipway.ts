@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { exampleRepositoryPath } from '@slipway/control-plane';
+import { defaultImageReference } from '@slipway/runner';
 import { startAll, type UpFlags } from '../../packages/cli/src/commands/up.ts';
 import { type Finished, pulumiUser } from './pulumi-user.ts';
 
@@ -42,6 +43,7 @@ export async function startSlipway(flags: Partial<UpFlags> = {}): Promise<Slipwa
       cpus: 2,
       memoryMib: 2048,
       volumeGib: 8,
+      defaultImage: defaultImageReference,
       allowPrivateNetworks: [],
       ...flags,
     },

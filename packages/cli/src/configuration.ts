@@ -14,6 +14,7 @@ const settingNames = [
   'cpus',
   'data-dir',
   'database-url',
+  'default-image',
   'insecure-http',
   'isolation',
   'listen',

@@ -1,5 +1,6 @@
 export { cacheDirectory } from './cache-directory.ts';
 export { ensureGuest } from './guest/ensure-guest.ts';
+export { chooseDefaultImage } from './images/default-choice.ts';
 export type { Image, ImageConfig } from './images/image.ts';
 export { createImageStore, type ImageStore } from './images/image-store.ts';
 export { ImageUnavailableError } from './images/image-unavailable.ts';

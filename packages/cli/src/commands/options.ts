@@ -52,6 +52,10 @@ export const sandboxOptions = () => [
   setting('--cpus <count>', 'virtual CPUs of a sandbox').argParser(positiveInteger).default(2),
   setting('--memory-mib <MiB>', 'memory of a sandbox').argParser(positiveInteger).default(8192),
   setting('--volume-gib <GiB>', 'volume of a sandbox').argParser(positiveInteger).default(32),
+  setting(
+    '--default-image <reference>',
+    'executor image of runs that name none; auto: pulumi/pulumi when its registry answers, else the one built here',
+  ).default('auto'),
   setting('--ca-file <file>', 'extra certificate authorities (PEM) for everything inside a run'),
   setting('--allow-private-networks <CIDRs>', 'private networks that runs may reach (comma-separated)')
     .argParser(list)

@@ -2,12 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exampleRepositoryPath } from '@slipway/control-plane';
-import { cacheDirectory, ensureLanguageHost, ensurePulumiCli } from '@slipway/runner';
+import { cacheDirectory, defaultImageReference, ensureLanguageHost, ensurePulumiCli } from '@slipway/runner';
 import { Command } from 'commander';
 import { commitAndPush, makeExampleRepository } from '../quickstart/example-repository.ts';
 import { run, runVisibly } from '../quickstart/run.ts';
 import { setUp } from '../setup/setup.ts';
 import { sandboxOptions, serverOptions } from './options.ts';
+import { defaultImageOf } from './runner.ts';
 import { untilStopped } from './until-stopped.ts';
 import { startAll, type UpFlags } from './up.ts';
 
@@ -36,7 +37,8 @@ export function quickstartCommand(): Command {
 async function quickstart(flags: QuickstartFlags): Promise<void> {
   const directory = join(flags.dataDir, 'quickstart');
   const repository = await makeExampleRepository(directory);
-  const slipway = await startAll(flags, { exampleRepository: repository.bareDirectory });
+  const defaultImage = await defaultImageOf(flags);
+  const slipway = await startAll({ ...flags, defaultImage }, { exampleRepository: repository.bareDirectory });
   try {
     console.log(
       `Slipway is ready at ${slipway.url}. Now a deployment of examples/greeting, with the pulumi CLI:\n`,
@@ -54,8 +56,16 @@ async function quickstart(flags: QuickstartFlags): Promise<void> {
     await pulumi.visibly('config', 'set', 'name', 'Slipway', '--stack', name);
     await pulumi.visibly('config', 'set', '--secret', 'signature', 'sealed with a kiss', '--stack', name);
     await commitAndPush(repository.workingDirectory, 'Configure the stack dev');
+    // The image that set-up builds brings the Pulumi SDK along, so nothing has to be installed for this program.
     await pulumi.visibly(
-      ...['deployment', 'settings', 'edit', '--stack', name, '--skip-install-deps'],
+      ...[
+        'deployment',
+        'settings',
+        'edit',
+        '--stack',
+        name,
+        ...(defaultImage === defaultImageReference ? ['--skip-install-deps'] : []),
+      ],
       ...[
         '--git-url',
         `http://slipway.internal${exampleRepositoryPath}`,

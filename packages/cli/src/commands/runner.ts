@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { IsolationKind } from '@slipway/core';
 import {
   cacheDirectory,
+  chooseDefaultImage,
   openRunnerParts,
   type Runner,
   type RunnerOptions,
@@ -26,6 +27,8 @@ export interface RunnerFlags {
   cpus: number;
   memoryMib: number;
   volumeGib: number;
+  /** A reference, or `auto`. */
+  defaultImage: string;
   caFile?: string;
   allowPrivateNetworks: string[];
 }
@@ -55,7 +58,7 @@ export async function startRunnerFromFlags(flags: RunnerFlags): Promise<Runner> 
     isolation: flags.isolation,
     slots: flags.runners,
     size: { cpus: flags.cpus, memoryMiB: flags.memoryMib, volumeGiB: flags.volumeGib },
-    defaultImage: 'localhost/slipway/executor:latest',
+    defaultImage: await defaultImageOf(flags),
     extraCertificates: flags.caFile ? await readFile(flags.caFile, 'utf8') : '',
     proxy: proxyOf(process.env),
     allowedPrivateNetworks: flags.allowPrivateNetworks,
@@ -64,6 +67,13 @@ export async function startRunnerFromFlags(flags: RunnerFlags): Promise<Runner> 
   };
   const parts = await openRunnerParts(options, cacheDirectory(process.env));
   return startRunner(options, parts);
+}
+
+/** Which executor image runs get that name none. */
+export function defaultImageOf({
+  defaultImage,
+}: Pick<RunnerFlags, 'defaultImage'>): Promise<string> | string {
+  return defaultImage === 'auto' ? chooseDefaultImage() : defaultImage;
 }
 
 /** The usual variables, in either case of letters. */
