@@ -11,6 +11,7 @@ import { z } from 'zod';
 const settingNames = [
   'allow-private-networks',
   'ca-file',
+  'cancel-grace-seconds',
   'cpus',
   'data-dir',
   'database-url',

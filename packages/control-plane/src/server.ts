@@ -32,6 +32,8 @@ export interface ServerOptions {
   readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
   /** Longest lease of a Pulumi update: 300 s, unless a test wants to see one end. */
   readonly updateLeaseSeconds?: number | undefined;
+  /** Time that a cancelled operation gets to end by itself; 60 s when absent. */
+  readonly cancelGraceSeconds?: number | undefined;
   readonly logger?: boolean | { readonly level: string };
 }
 
@@ -74,7 +76,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     log: app.log,
   };
   identityRoutes(app, controlPlane);
-  const deployments = deploymentRuns(controlPlane);
+  const deployments = deploymentRuns(controlPlane, {
+    cancelGraceSeconds: options.cancelGraceSeconds ?? 60,
+  });
   stackRoutes(app, controlPlane, {
     secretsOfRun: (runId) => deployments.secrets(db, runId),
     leaseSeconds: options.updateLeaseSeconds ?? 300,

@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { variableName } from '../configuration.ts';
 
+/** Longer would only hide a run that does not end: half a day. */
+const maximumGraceSeconds = 43_200;
+
 /** An option that can also be set by its `SLIPWAY_*` variable or in the configuration file. */
 function setting(flags: string, description: string): Option {
   const option = new Option(flags, description);
@@ -13,6 +16,13 @@ const positiveInteger = (text: string): number => {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1)
     throw new InvalidArgumentError('It must be a whole number from 1 on.');
+  return value;
+};
+
+const seconds = (text: string): number => {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > maximumGraceSeconds)
+    throw new InvalidArgumentError(`It must be a whole number of seconds from 0 to ${maximumGraceSeconds}.`);
   return value;
 };
 
@@ -38,6 +48,10 @@ export const serverOptions = () => [
   setting('--tls-cert <file>', 'certificate (PEM) for HTTPS'),
   setting('--tls-key <file>', 'private key (PEM) for HTTPS'),
   setting('--insecure-http', 'allow plain HTTP beyond loopback'),
+  setting(
+    '--cancel-grace-seconds <seconds>',
+    'time a cancelled operation has to end by itself (60 when absent)',
+  ).argParser(seconds),
 ];
 export const sandboxOptions = () => [
   setting(

@@ -16,6 +16,7 @@ export interface ServerFlags {
   tlsCert?: string;
   tlsKey?: string;
   insecureHttp?: boolean;
+  cancelGraceSeconds?: number;
 }
 
 export function serverCommand(): Command {
@@ -55,6 +56,7 @@ export async function controlPlaneOptions(flags: ServerFlags): Promise<ServerOpt
     databaseUrl: flags.databaseUrl,
     masterKey: flags.masterKey,
     publicUrl: flags.publicUrl,
+    cancelGraceSeconds: flags.cancelGraceSeconds,
     organization: flags.organization,
     tls,
     logger: { level: process.env.SLIPWAY_LOG_LEVEL ?? 'warn' },

@@ -7,9 +7,6 @@ import { stackById } from './record.ts';
 import { DeploymentSecrets } from './sealing.ts';
 import { gitCredentialsOf, gitSourceOf } from './source.ts';
 
-/** Time that a cancelled operation gets to end by itself. */
-const graceSeconds = 60;
-
 interface FrozenDeployment {
   readonly id: string;
   readonly stackId: string;
@@ -20,9 +17,17 @@ interface FrozenDeployment {
   readonly sealedJobToken: Buffer | null;
 }
 
+export interface DeploymentRunOptions {
+  /** Time that a cancelled operation gets to end by itself. */
+  readonly cancelGraceSeconds: number;
+}
+
 /** What the queue and the state backend are told about the runs of deployments. */
-export function deploymentRuns({ masterKey }: Pick<ControlPlane, 'masterKey'>): WorkflowRuns {
-  return { outline: outlineOf, job, secrets };
+export function deploymentRuns(
+  { masterKey }: Pick<ControlPlane, 'masterKey'>,
+  { cancelGraceSeconds }: DeploymentRunOptions,
+): WorkflowRuns {
+  return { outline: (db, run) => outlineOf(db, run, cancelGraceSeconds), job, secrets };
 
   async function job(db: Database, run: RunRecord): Promise<Job> {
     const deployment = await frozen(db, run.id);
@@ -61,7 +66,11 @@ export function deploymentRuns({ masterKey }: Pick<ControlPlane, 'masterKey'>): 
   }
 }
 
-async function outlineOf(db: Database, run: RunRecord): Promise<RunOutline | undefined> {
+async function outlineOf(
+  db: Database,
+  run: RunRecord,
+  graceSeconds: number,
+): Promise<RunOutline | undefined> {
   const deployment = await frozen(db, run.id);
   const stack = await stackById(db, deployment.stackId);
   if (!stack) return undefined;

@@ -46,10 +46,11 @@ export interface GitServer extends AsyncDisposable {
   readonly authorizations: readonly string[];
 }
 
-/** Serves the repositories below `root` with git's own CGI program, on loopback. With `login`, only to who knows it. */
+/** Serves the repositories below `root` with git's own CGI program, at `address`. With `login`, only to who knows it. */
 export async function serveGit(
   root: string,
   login?: { userName: string; password: string },
+  address = '127.0.0.1',
 ): Promise<GitServer> {
   const authorizations: string[] = [];
   const expected = login && `Basic ${Buffer.from(`${login.userName}:${login.password}`).toString('base64')}`;
@@ -61,10 +62,10 @@ export async function serveGit(
       runBackend(root, request, response);
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${address}:${port}`,
     authorizations,
     [Symbol.asyncDispose]: () =>
       new Promise((resolve) => {
