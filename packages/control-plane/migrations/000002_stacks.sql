@@ -67,6 +67,16 @@ CREATE TABLE checkpoints (
   PRIMARY KEY (stack_id, version)
 );
 
+-- What the CLI says of a running update step by step (journaling), in place of whole checkpoints. When the update ends,
+-- its entries are replayed into its checkpoint and removed.
+CREATE TABLE journal_entries (
+  update_id uuid NOT NULL REFERENCES updates ON DELETE CASCADE,
+  -- As the CLI numbers them; a batch may arrive twice.
+  sequence bigint NOT NULL,
+  entry text NOT NULL,
+  PRIMARY KEY (update_id, sequence)
+);
+
 CREATE TABLE engine_events (
   update_id uuid NOT NULL REFERENCES updates ON DELETE CASCADE,
   -- As the CLI numbers them, from 0; batches may arrive in any order, and twice.

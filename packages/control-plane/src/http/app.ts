@@ -37,6 +37,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     // Fastify compares it with the Content-Length.
     Object.defineProperty(unpacked, 'receivedEncodedLength', { get: () => unpacked.bytesWritten });
     // Whoever reads the body sees its errors; of a body that nobody reads (or no more) there is nothing to tell.
+    unpacked.on('error', () => undefined);
     pipeline(payload, unpacked, () => undefined);
     return unpacked;
   });
@@ -56,5 +57,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 
 function statusOf(error: { statusCode?: number; code?: string }): number {
   if (error.code === 'Z_DATA_ERROR' || error.code === 'Z_BUF_ERROR') return 400;
+  // PostgreSQL stores no U+0000 in text, and no \u0000 in jsonb.
+  if (error.code === '22021' || error.code === '22P05') return 400;
   return error.statusCode ?? 500;
 }

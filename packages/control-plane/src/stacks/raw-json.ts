@@ -27,7 +27,7 @@ export function findValue(text: string, path: readonly string[], start = 0): Spa
 }
 
 /** The texts of the elements of the array at `path`; none when there is no array. */
-export function elementsOf(text: string, path: readonly string[]): string[] {
+export function elementsOf(text: string, path: readonly string[] = []): string[] {
   const array = findValue(text, path);
   if (!array || text[array.start] !== '[') return [];
   const elements: string[] = [];
@@ -38,6 +38,28 @@ export function elementsOf(text: string, path: readonly string[]): string[] {
     at = skipSpace(text, skipSpace(text, end) + 1);
   }
   return elements;
+}
+
+/** The members of the object that begins the text, each with the text of its value. */
+export function membersOf(text: string): Map<string, string> {
+  const members = new Map<string, string>();
+  const begin = skipSpace(text, 0);
+  if (text[begin] !== '{') return members;
+  let at = skipSpace(text, begin + 1);
+  while (text[at] === '"') {
+    const keyEnd = endOfString(text, at);
+    const value = skipSpace(text, skipSpace(text, keyEnd) + 1);
+    const valueEnd = endOfValue(text, value);
+    members.set(String(JSON.parse(text.slice(at, keyEnd))), text.slice(value, valueEnd));
+    at = skipSpace(text, valueEnd);
+    if (text[at] === ',') at = skipSpace(text, at + 1);
+  }
+  return members;
+}
+
+/** The object with these members. */
+export function objectOf(members: ReadonlyMap<string, string>): string {
+  return `{${Array.from(members, ([name, value]) => `${JSON.stringify(name)}:${value}`).join(',')}}`;
 }
 
 /** The text with `change` applied to every string in it, names of members included. All else stays to the letter. */

@@ -61,6 +61,20 @@ function parseState(bodyText: string): z.infer<typeof stateEnvelope> {
   throw badRequest(`Bad Request: the state is wrong at "${issue?.path.join('.')}": ${issue?.message}`);
 }
 
+/** The text with `ownUrl` in the place of the URL at `path`, when that is one of this server's. */
+export function withOwnUrl(
+  text: string,
+  path: readonly string[] | undefined,
+  urls: ControlPlaneUrls,
+  ownUrl: string,
+): string {
+  const place = path && findValue(text, path);
+  if (!place) return text;
+  const url: unknown = JSON.parse(text.slice(place.start, place.end));
+  if (typeof url !== 'string' || !isOurs(url, urls)) return text;
+  return text.slice(0, place.start) + JSON.stringify(ownUrl) + text.slice(place.end);
+}
+
 /** The JSON text of an export, with the URL that its reader knows this server by. */
 export function joinState(stored: StoredDocument | undefined, readerUrl: string): string {
   if (!stored) return `{"version":3,"deployment":${emptyDeployment}}`;

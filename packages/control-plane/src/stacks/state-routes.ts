@@ -4,6 +4,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import { conflict } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { readCheckpoint } from './checkpoint.ts';
+import { readJournaledState } from './journal.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
 import { joinState, splitState, urlOfReader } from './state-document.ts';
 import { importState } from './update.ts';
@@ -17,7 +18,9 @@ export function stateRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
     route(app, controlPlane, { method: 'GET', path, access: 'user-or-job', params }, async (call) => {
       const stack = await openStack(controlPlane, call.principal, call.params);
       const version = Math.min(call.params.version ?? latest, 2 ** 31 - 1);
-      const state = await readCheckpoint(db, stack.id, version);
+      // The journal first: when its update ends meanwhile, it has become the checkpoint.
+      const journaled = await readJournaledState(db, stack.id, version, controlPlane.now());
+      const state = journaled ?? (await readCheckpoint(db, stack.id, version));
       call.reply.type('application/json');
       return joinState(state, urlOfReader(call.request.headers.host, urls));
     });

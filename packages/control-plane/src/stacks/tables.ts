@@ -43,6 +43,7 @@ export interface StackTables {
     resource_count: number;
     written_at: Written;
   };
+  journal_entries: { update_id: string; sequence: number; entry: string };
   engine_events: { update_id: string; sequence: number; event: string };
 }
 

@@ -4,6 +4,7 @@ import type { Database } from '../database/database.ts';
 import { hashToken, newToken, type Principal } from '../identity/index.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import { appendFailedSummary } from './events.ts';
+import { closeJournal } from './journal.ts';
 import { isDuplicate } from './stack.ts';
 import type { StoredDocument } from './state-document.ts';
 import type { UpdateKind } from './tables.ts';
@@ -124,14 +125,23 @@ async function endUpdates(
   now: Date,
 ) {
   for (const id of updateIds) {
-    const ended = await db
-      .updateTable('updates')
-      .set({ state: 'finished', result, ended_at: now })
-      .where('id', '=', id)
-      .where('state', '=', 'running')
-      .executeTakeFirst();
-    if (ended.numUpdatedRows > 0n && result === 'failed') await appendFailedSummary(db, id, now);
+    await inTransaction(db, async (tx) => {
+      const ended = await tx
+        .updateTable('updates')
+        .set({ state: 'finished', result, ended_at: now })
+        .where('id', '=', id)
+        .where('state', '=', 'running')
+        .executeTakeFirst();
+      if (ended.numUpdatedRows === 0n) return;
+      await closeJournal(tx, id, now);
+      if (result === 'failed') await appendFailedSummary(tx, id, now);
+    });
   }
+}
+
+/** Does `work` in the transaction that `db` is, or in one of its own. */
+async function inTransaction(db: Database, work: (tx: Database) => Promise<void>): Promise<void> {
+  await (db.isTransaction ? work(db) : db.transaction().execute(work));
 }
 
 export async function completeUpdate(
@@ -140,7 +150,7 @@ export async function completeUpdate(
   result: 'succeeded' | 'failed',
   now: Date,
 ) {
-  await db.transaction().execute((tx) => endUpdates(tx, [updateId], result, now));
+  await endUpdates(db, [updateId], result, now);
 }
 
 /** Ends the updates that a run still has running: it is over, and nobody writes for them any more. */

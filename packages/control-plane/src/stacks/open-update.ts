@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import type { ControlPlane } from '../control-plane.ts';
+import { forbidden, notFound } from '../http/errors.ts';
+import type { Principal } from '../identity/index.ts';
+import { openStack, stackParams, stackPath } from './stack.ts';
+import { type LeasedUpdate, updateOfLease } from './update.ts';
+
+/** Path of an update in the API, and its parameters. Whatever its kind, it is called `update` here. */
+export const updatePath = `${stackPath}/update/:updateId`;
+export const updateParams = stackParams.extend({ updateId: z.uuid() });
+type UpdateParams = z.infer<typeof updateParams>;
+
+/** The update of a stack that the caller may open. Throws 404. */
+export async function openUpdate(controlPlane: ControlPlane, principal: Principal, params: UpdateParams) {
+  const stack = await openStack(controlPlane, principal, params);
+  const update = await controlPlane.db
+    .selectFrom('updates')
+    .select(['id', 'is_preview as isPreview', 'state', 'result', 'stack_id as stackId'])
+    .where('id', '=', params.updateId)
+    .where('stack_id', '=', stack.id)
+    .executeTakeFirst();
+  if (!update) throw notFound(`Not Found: Update '${params.updateId}'`);
+  return update;
+}
+
+/** The update whose lease the caller holds, running or over. Throws 403: the CLI then stops at once. */
+export async function leasedUpdate(
+  controlPlane: ControlPlane,
+  updateId: string,
+  token: string,
+): Promise<LeasedUpdate> {
+  const update = await updateOfLease(controlPlane.db, updateId, token);
+  if (!update) throw leaseLost();
+  return update;
+}
+
+/** The same, while the update is running. */
+export async function runningUpdate(
+  controlPlane: ControlPlane,
+  updateId: string,
+  token: string,
+): Promise<LeasedUpdate> {
+  const update = await leasedUpdate(controlPlane, updateId, token);
+  if (!update.running) throw leaseLost();
+  return update;
+}
+
+/** What a CLI reads when its update is over: it then stops at once. */
+export function leaseLost() {
+  return forbidden('Forbidden: this update is over; it was cancelled, or its lease ended.');
+}
