@@ -9,7 +9,8 @@ import { prepareStack, stackPath } from './run-start.ts';
 const minutes = Number(process.argv[2] ?? 30);
 const isolation = process.argv[3] === 'vm' ? 'vm' : 'container';
 const maximumGrowthMiB = 100;
-const settledAfterRuns = 10;
+// By then the allocator keeps what one run needs at most.
+const settledAfterRuns = 50;
 
 interface Run {
   readonly state: string;
