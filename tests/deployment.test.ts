@@ -47,6 +47,13 @@ test('a failing pre-run command fails the run, and the CLI says so', async () =>
   expect(run.code).not.toBe(0);
 }, 120_000);
 
+test('processes that a command leaves behind are waited for when they end', async () => {
+  const orphans = 'for n in 1 2 3 4 5; do (sleep 0.1 &); done; sleep 1; ';
+  const zombies = 'echo "zombies: $(grep -l "^State:.Z" /proc/[0-9]*/status | wc -l)"; exit 3';
+  const run = await deploy('update', '--pre-run-command', orphans + zombies);
+  expect(run.stdout).toContain('zombies: 0');
+}, 120_000);
+
 test.each(['preview', 'refresh', 'destroy'])(
   '`pulumi deployment run %s` succeeds',
   async (operation) => {

@@ -2,6 +2,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { z } from 'zod';
+import { compile } from '../guest/compile.ts';
 import { makeErofsCommand } from '../images/erofs.ts';
 import { contentKey, fileDigest, fileIdentity, folderContents } from '../setup/content-key.ts';
 import { keepNewestVersions } from '../setup/keep-newest.ts';
@@ -13,7 +14,8 @@ import { copyWithLibraries, loaderName } from './node-with-libraries.ts';
 import type { Toolbox } from './toolbox.ts';
 
 /** Changes when the way in which the toolbox is made does. */
-const recipe = 'toolbox 1';
+const recipe = 'toolbox 2';
+const reaperSource = repositoryPath('packages/executor/reaper.c');
 const erofsName = 'toolbox.erofs';
 const recordName = 'toolbox.json';
 const record = z.object({ digest: z.string() });
@@ -31,6 +33,7 @@ export async function ensureToolbox({ cacheDirectory, report }: SetUpOptions): P
     digest,
     erofsPath: join(folder, erofsName),
     executorArgv: [
+      '/slipway/bin/reaper',
       `/slipway/lib/${loaderName}`,
       ...['--library-path', '/slipway/lib', '/slipway/bin/node', '/slipway/executor.js'],
     ],
@@ -41,6 +44,7 @@ async function inputs(): Promise<string[]> {
   return [
     ...(await folderContents(repositoryPath('packages/executor/src'))),
     ...(await folderContents(repositoryPath('packages/core/src'))),
+    await readFile(reaperSource, 'utf8'),
     await readFile(repositoryPath('package-lock.json'), 'utf8'),
     await fileIdentity(nodePath),
   ];
@@ -55,6 +59,7 @@ async function make(folder: string, report: (line: string) => void): Promise<voi
   await writeFile(join(root, 'package.json'), '{"type":"commonjs"}');
   report('adding Node and its libraries …');
   await copyWithLibraries(nodePath, root);
+  await compile([reaperSource], join(root, 'bin', 'reaper'));
   const target = join(folder, erofsName);
   // One time and one UUID: the same inputs give the same bytes, and so the same digest, on every host.
   await runCommand(makeErofsCommand({ target, folder: root, identity: recipe, timestampSeconds: 0 }));
