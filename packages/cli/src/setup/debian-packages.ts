@@ -38,7 +38,7 @@ export const testPackages = {
 
 /** Installs the Debian packages that are missing. Answers what it did, or throws with the command to run. */
 export async function ensureDebianPackages(report: (line: string) => void): Promise<string> {
-  const wanted = [...Object.keys(requiredPackages), ...Object.keys(testPackages)];
+  const wanted = [...Object.keys(requiredPackages), ...Object.keys(testPackages), ...(await goFetcher())];
   const missing = await missingPackages(wanted);
   if (missing.length === 0) return 'all present';
   const install = ['apt-get', 'install', '--yes', '--no-install-recommends', ...missing];
@@ -52,6 +52,16 @@ export async function ensureDebianPackages(report: (line: string) => void): Prom
   await runWithOutput([...prefix, 'apt-get', 'update', '--quiet'], report, environment);
   await runWithOutput([...prefix, ...install], report, environment);
   return `installed ${missing.join(', ')}`;
+}
+
+/** Where the pulumi CLI has to be built and there is no Go to build it with, pip brings one. */
+async function goFetcher(): Promise<string[]> {
+  const starts = (program: string) =>
+    run(program, ['version']).then(
+      () => true,
+      () => false,
+    );
+  return (await starts('pulumi')) || (await starts('go')) ? [] : ['python3-pip'];
 }
 
 /** Which of the Debian packages are not installed. Throws on a host that is not Debian. */
