@@ -14,11 +14,19 @@ export interface Measurement {
   readonly unit: string;
 }
 
-/** The middle one of an odd number of values, else the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  const upper = sorted[Math.floor(middle)] ?? Number.NaN;
-  const lower = sorted[Math.ceil(middle) - 1] ?? Number.NaN;
-  return (upper + lower) / 2;
+/** What one round measured: ours and the reference, one right after the other. */
+export interface Round {
+  readonly ours: number;
+  readonly reference: number;
+}
+
+/**
+ * The round with the middle ratio (of an even number the higher of the two). The speed of a machine drifts: only what
+ * ran side by side can be compared.
+ */
+export function middleRound(rounds: readonly Round[]): Round {
+  const sorted = [...rounds].sort((a, b) => a.ours / a.reference - b.ours / b.reference);
+  const middle = sorted[Math.floor(sorted.length / 2)];
+  if (!middle) throw new Error('Nothing was measured.');
+  return middle;
 }

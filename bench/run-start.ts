@@ -12,7 +12,7 @@ import {
   ensureToolbox,
 } from '@slipway/runner';
 import { type SlipwayUnderTest, startSlipway } from '../tests/testing/slipway.ts';
-import { type Benchmark, median } from './benchmark.ts';
+import { type Benchmark, middleRound, type Round } from './benchmark.ts';
 
 const run = promisify(execFile);
 const rounds = 5;
@@ -21,7 +21,7 @@ const pollMilliseconds = 10;
 
 export const runStart: Benchmark = {
   name: 'run-start',
-  description: `from the API's 202 to the executor's first log line, in a VM, against bare QEMU and crun (median of ${rounds})`,
+  description: `from the API's 202 to the executor's first log line, in a VM, against bare QEMU and crun (middle of ${rounds} rounds)`,
   maximumRatio: 1.4,
   measure: async (report) => {
     const reference = await referenceCommand();
@@ -33,7 +33,7 @@ export const runStart: Benchmark = {
     });
     try {
       await prepareStack(slipway);
-      const times: { ours: number[]; reference: number[] } = { ours: [], reference: [] };
+      const measured: Round[] = [];
       // The first round of each warms the page cache.
       for (let round = 0; round <= rounds; round += 1) {
         const bare = await timeReference(reference);
@@ -42,11 +42,9 @@ export const runStart: Benchmark = {
         report(
           `round ${round}: ${seconds.toFixed(2)} s, reference ${bare.toFixed(2)} s (ms: ${phaseList.join(', ')})`,
         );
-        if (round === 0) continue;
-        times.ours.push(seconds);
-        times.reference.push(bare);
+        if (round > 0) measured.push({ ours: seconds, reference: bare });
       }
-      return { ours: median(times.ours), reference: median(times.reference), unit: 's' };
+      return { ...middleRound(measured), unit: 's' };
     } finally {
       await slipway.close();
     }

@@ -1,19 +1,19 @@
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { startServer } from '@slipway/control-plane';
 import { cacheDirectory, ensureLanguageHost, ensurePulumiCli } from '@slipway/runner';
-import { type Benchmark, type Measurement, median } from './benchmark.ts';
+import { type Benchmark, type Measurement, middleRound, type Round } from './benchmark.ts';
 
 const run = promisify(execFile);
 const resourceCount = 100;
-const rounds = 3;
+const rounds = 5;
 
 const stateUp = (name: string, what: string, pick: (times: Times) => number): Benchmark => ({
   name,
-  description: `${what} of ${resourceCount} resources, against the CLI's own file backend (median of ${rounds})`,
+  description: `${what} of ${resourceCount} resources, against the CLI's own file backend (middle of ${rounds} rounds)`,
   maximumRatio: 1.15,
   measure: (report) => measure(pick, report),
 });
@@ -38,45 +38,35 @@ async function measure(pick: (times: Times) => number, report: (line: string) =>
     organization: 'local',
   });
   try {
-    const ours: number[] = [];
-    const reference: number[] = [];
+    const slipway = { url: server.url, token: server.adminToken, organization: 'local' };
+    const file = { url: `file://${directory}`, token: '', organization: 'organization' };
+    const measured: Round[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      const backends = [
-        {
-          times: ours,
-          name: 'Slipway',
-          url: server.url,
-          token: server.adminToken,
-          stack: `local/bench-${round}`,
-        },
-        {
-          times: reference,
-          name: 'file',
-          url: `file://${directory}`,
-          token: '',
-          stack: `organization/bench-${round}`,
-        },
-      ];
+      const time = (name: string, backend: Backend) => upTwice(join(directory, `${name}-${round}`), backend);
       // Each goes first in turn: the second one finds warmer caches.
-      for (const { times, name, ...backend } of round % 2 === 0 ? backends : backends.reverse()) {
-        const taken = await upTwice(join(directory, `${name}-${round}`), backend);
-        report(
-          `round ${round + 1}, ${name}: first ${taken.first.toFixed(2)} s, no change ${taken.noChange.toFixed(2)} s`,
-        );
-        times.push(pick(taken));
-      }
+      const early = round % 2 === 0 ? await time('slipway', slipway) : undefined;
+      const reference = await time('file', file);
+      const ours = early ?? (await time('slipway', slipway));
+      report(`round ${round + 1}: Slipway ${describe(ours)}; file backend ${describe(reference)}`);
+      measured.push({ ours: pick(ours), reference: pick(reference) });
     }
-    return { ours: median(ours), reference: median(reference), unit: 's' };
+    return { ...middleRound(measured), unit: 's' };
   } finally {
     await server.close();
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-async function upTwice(
-  directory: string,
-  backend: { url: string; token: string; stack: string },
-): Promise<Times> {
+const describe = ({ first, noChange }: Times) => `${first.toFixed(2)} s, no change ${noChange.toFixed(2)} s`;
+
+interface Backend {
+  readonly url: string;
+  readonly token: string;
+  readonly organization: string;
+}
+
+async function upTwice(directory: string, backend: Backend): Promise<Times> {
+  const stack = `${backend.organization}/${basename(directory)}`;
   const cache = { cacheDirectory: cacheDirectory(process.env), report: () => undefined };
   const pulumiPath = await ensurePulumiCli(cache);
   await cp(join(import.meta.dirname, 'resources'), directory, { recursive: true });
@@ -93,11 +83,11 @@ async function upTwice(
   };
   const pulumi = async (...args: string[]) => {
     const start = performance.now();
-    await run(pulumiPath, [...args, '--non-interactive', '--stack', backend.stack], { cwd: directory, env });
+    await run(pulumiPath, [...args, '--non-interactive', '--stack', stack], { cwd: directory, env });
     return (performance.now() - start) / 1000;
   };
   await run(pulumiPath, ['login', backend.url, '--non-interactive'], { cwd: directory, env });
-  await run(pulumiPath, ['stack', 'init', backend.stack, '--non-interactive'], { cwd: directory, env });
+  await run(pulumiPath, ['stack', 'init', stack, '--non-interactive'], { cwd: directory, env });
   return {
     first: await pulumi('up', '--yes', '--skip-preview'),
     noChange: await pulumi('up', '--yes', '--skip-preview'),
