@@ -45,13 +45,12 @@ function textForms(text: string): string[] {
   return [text, urlEncoded, formEncoded, json, goJson];
 }
 
-/** The part of the base64 text that is the same whatever stands before and after `text`, per alignment. */
+/** The characters of the base64 text that `text` alone decides, whatever stands around it, per alignment. */
 function base64Forms(text: string): string[] {
   const bytes = Buffer.from(text, 'utf8');
-  const cores = [0, 1, 2].map((alignment) => {
-    const start = (3 - alignment) % 3;
-    const usable = bytes.subarray(start, bytes.length - ((bytes.length - start) % 3));
-    return usable.toString('base64');
+  const cores = [0, 1, 2].map((before) => {
+    const padded = Buffer.concat([Buffer.alloc(before), bytes]);
+    return padded.toString('base64').slice(Math.ceil((before * 8) / 6), Math.floor((padded.length * 8) / 6));
   });
   const whole = bytes.toString('base64');
   const lines = base64LineLengths

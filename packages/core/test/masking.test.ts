@@ -30,9 +30,9 @@ describe('a secret is hidden', () => {
     );
     const masked = mask(['correct horse battery'], encoded);
     expect(masked).toContain(maskText);
-    // At most the groups shared with neighbouring bytes stay: less than three bytes of the secret on each side.
-    const rest = masked.split(maskText).map((part) => Buffer.from(part, 'base64').toString('latin1'));
-    expect(rest.join('').replace(/[^a-z ]/g, '').length).toBeLessThanOrEqual(4);
+    // 21 bytes are 28 characters: at most one on either side, shared with a neighbouring byte, stays.
+    const hidden = encoded.length - masked.replace(maskText, '').length;
+    expect(hidden).toBeGreaterThanOrEqual(27);
   });
 
   test('as base64url', () => {
