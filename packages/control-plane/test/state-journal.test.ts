@@ -40,7 +40,7 @@ function sorted(value: unknown): unknown {
   );
 }
 
-test.each(cases.map((each, number) => ({ number, ...each })))(
+test.each(cases.map((each, index) => ({ number: index + 1, ...each })))(
   "journal $number becomes the state that the CLI's own replay makes of it",
   ({ base, entries, expected }) => {
     const texts = entries.map((entry) => JSON.stringify(entry));
@@ -83,4 +83,17 @@ test('an entry that refers to what is not there changes nothing', () => {
   const base = JSON.stringify({ version: 3, deployment: { resources: [resource] } });
   const replayed = JSON.parse(replayJournal(base, [JSON.stringify({ ...entry, ...references })], replayer));
   expect(replayed.deployment.resources).toEqual([resource]);
+});
+
+test('a resource goes on with its provider when that has got another name', () => {
+  const urnOf = (name: string) => `urn:pulumi:d::p::pulumi:providers:a::${name}`;
+  const user = { urn: 'urn:pulumi:d::p::a:b:C::user', type: 'a:b:C', provider: `${urnOf('old')}::the-id` };
+  const base = JSON.stringify({ version: 3, deployment: { resources: [user] } });
+  const provider = { urn: urnOf('new'), type: 'pulumi:providers:a', aliases: [urnOf('old')] };
+  const entry = { version: 1, kind: 1, sequenceID: 1, operationID: 1, state: provider };
+  const { deployment } = JSON.parse(replayJournal(base, [JSON.stringify(entry)], replayer));
+  expect(deployment.resources).toEqual([
+    { urn: urnOf('new'), type: 'pulumi:providers:a' },
+    { ...user, provider: `${urnOf('new')}::the-id` },
+  ]);
 });
