@@ -1,0 +1,26 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const run = promisify(execFile);
+const slipway = join(import.meta.dirname, '..', 'slipway');
+
+test('`quickstart --exit` runs a real deployment and stops, with its success as exit status', async () => {
+  const { stdout } = await run(slipway, ['quickstart', '--exit', '--isolation', 'container'], {
+    env: { ...process.env, SLIPWAY_DEFAULT_IMAGE: 'localhost/slipway/executor:latest' },
+  });
+  expect(stdout).toContain('Slipway is ready at http://localhost:');
+  expect(stdout).toContain('pulumi update:');
+  expect(stdout).toContain('Hello, Slipway!');
+}, 300_000);
+
+test.each([
+  [['up', '--listen', 'nowhere'], 'host:port'],
+  [['up', '--listen', '0.0.0.0:8900'], '--tls-cert'],
+  [['up', '--isolation', 'magic'], 'vm, container'],
+  [['up', '--config', '/does/not/exist.yaml'], '/does/not/exist.yaml'],
+  [['runner', '--server', 'http://localhost:1'], '--pool-token'],
+])('a wrong command line ends with a sentence that names the thing: %j', async (args, named) => {
+  await expect(run(slipway, args)).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining(named) });
+});
