@@ -59,7 +59,7 @@ export async function serveGit(
     if (expected !== undefined && request.headers.authorization !== expected) {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end('Authentication required');
     } else {
-      runBackend(root, request, response);
+      answerGit(root, request, response);
     }
   });
   await new Promise<void>((resolve) => server.listen(0, address, resolve));
@@ -75,7 +75,8 @@ export async function serveGit(
   };
 }
 
-function runBackend(root: string, request: IncomingMessage, response: ServerResponse): void {
+/** Answers one request with what the repositories below `root` hold. */
+export function answerGit(root: string, request: IncomingMessage, response: ServerResponse): void {
   const { pathname, search } = new URL(request.url ?? '/', 'http://server');
   const backend = spawn('git', ['http-backend'], {
     env: {

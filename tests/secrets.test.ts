@@ -1,0 +1,191 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { IsolationKind } from '@slipway/core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import * as z from 'zod';
+import { writeProject } from './testing/pulumi-user.ts';
+import { SecretSearch } from './testing/secret-search.ts';
+import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
+
+const apiKey = 'canary-api-key "6f1d&";';
+const signature = 'canary-signature-93b0';
+const gitToken = 'canary-git-token-c47e';
+/** The token of a job is made when it is handed out; each begins like this. */
+const jobToken = 'slp-job-';
+const canaries = [apiKey, signature, gitToken, jobToken];
+
+const stack = 'local/secretive/dev';
+const folder = 'secretive';
+
+/** Prints the key whole, in JSON, in base64 (also inside of other text), and in two pieces that travel apart. */
+const program = `const key = process.env.API_KEY;
+const label = (what, text) => console.log('program ' + what + ': ' + text);
+label('whole', key);
+label('JSON', JSON.stringify({ key }));
+label('base64', Buffer.from(key).toString('base64'));
+label('base64 inside', Buffer.from('x' + key + 'yz').toString('base64'));
+config.requireSecret('signature').apply(async (signature) => {
+  label('signature', signature);
+  process.stdout.write('program pieces: ' + key.slice(0, 9));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  process.stdout.write(key.slice(9) + ' <\\n');
+});
+exports.signature = config.requireSecret('signature');
+new Cell('cell', config.requireSecret('signature'));`;
+
+const commands = [
+  'echo "command whole: $API_KEY"; sleep 1',
+  'printf "command pieces: "; printf %s "$API_KEY" | cut -c1-9 | tr -d "\\n"; sleep 1; echo "$API_KEY <" | cut -c10-',
+  'echo "command base64: $(printf %s "$API_KEY" | base64)" >&2',
+  'echo "command token: $PULUMI_ACCESS_TOKEN"',
+];
+
+/** What stands in the place of the secrets. */
+const masked = {
+  command: ['command whole: ***', 'command pieces: *** <', 'command base64: ***', 'command token: ***'],
+  program: [
+    'program whole: ***',
+    'program JSON: {"key":"***"}',
+    'program base64: ***',
+    'program signature: [secret]',
+    'program pieces: *** <',
+  ],
+};
+
+async function prepare(isolation: IsolationKind): Promise<SlipwayUnderTest> {
+  const slipway = await startSlipway({ isolation });
+  await writeProject(join(slipway.workingCopy, folder), folder, program);
+  const pulumi = async (...args: string[]) =>
+    expect(await slipway.pulumi(args, { folder })).toMatchObject({ code: 0 });
+  await pulumi('login', slipway.url);
+  await pulumi('stack', 'init', stack);
+  await pulumi('config', 'set', '--secret', 'signature', signature, '--stack', stack);
+  await slipway.publish();
+  const settings = await slipway.api('PUT', `/api/stacks/${stack}/deployments/settings`, {
+    sourceContext: {
+      git: {
+        repoUrl: slipway.repositoryUrl,
+        branch: 'main',
+        repoDir: folder,
+        gitAuth: { accessToken: { secret: gitToken } },
+      },
+    },
+    operationContext: {
+      environmentVariables: { API_KEY: { secret: apiKey } },
+      preRunCommands: commands,
+      options: { skipInstallDependencies: true },
+    },
+  });
+  expect(settings).toMatchObject({ status: 200 });
+  return slipway;
+}
+
+const deploymentList = z.object({ deployments: z.tuple([z.object({ id: z.uuid() })]) });
+const logPage = z.object({ nextToken: z.string().optional() });
+const updateList = z.tuple([z.object({ updateID: z.string() })]);
+
+/** What the API tells of the newest deployment, as the texts that stand in its answers. */
+async function everythingTold(slipway: SlipwayUnderTest) {
+  const get = async (path: string) => {
+    const { status, json } = await slipway.api('GET', `/api/${path}`);
+    expect(status, path).toBe(200);
+    return json;
+  };
+  const list = await get(`stacks/${stack}/deployments?pageSize=1`);
+  const [{ id }] = deploymentList.parse(list).deployments;
+  const deployment = `stacks/${stack}/deployments/${id}`;
+  const log: unknown[] = [];
+  for (let token = ''; ; ) {
+    const page = await get(`${deployment}/logs?continuationToken=${token}`);
+    log.push(page);
+    const { nextToken } = logPage.parse(page);
+    if (nextToken === undefined || nextToken === token) break;
+    token = nextToken;
+  }
+  const steps: unknown[] = [];
+  for (let step = 0; step <= commands.length + 2; step += 1) {
+    steps.push(await get(`${deployment}/logs?job=0&step=${step}&count=499`));
+  }
+  const updates = await get(`${deployment}/updates`);
+  const [{ updateID }] = updateList.parse(updates);
+  const told = {
+    log,
+    steps,
+    events: await get(`stacks/${stack}/update/${updateID}/events`),
+    run: await get(`slipway/runs/${id}`),
+    deployment: await get(deployment),
+    settings: await get(`stacks/${stack}/deployments/settings`),
+    updates,
+    list,
+  };
+  return told;
+}
+
+/** Every text in a JSON value, the names of members as well. */
+function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, member]) => [name, ...textsIn(member)]);
+}
+
+/** Puts the canaries where they must not be: the search finds each, or its silence would mean nothing. */
+async function expectSearchToFind(search: SecretSearch, folder: string): Promise<void> {
+  expect(search.sightings).toEqual([]);
+  const file = join(folder, 'control');
+  await writeFile(file, `{"text":"${Buffer.from(`x${apiKey}yz`).toString('base64')}"}`);
+  await using unnamed = await open(join(folder, 'unnamed'), 'wx+');
+  await unnamed.write(`${JSON.stringify({ apiKey })}\n${jobToken}0123`);
+  await rm(join(folder, 'unnamed'));
+  const env = { PATH: process.env.PATH, ENCODED: Buffer.from(`12${gitToken}`).toString('base64') };
+  const control = spawn('sh', ['-c', 'echo; read _', 'sh', `--signature=${signature}`], { env });
+  await once(control.stdout, 'data');
+  await search.look();
+  control.stdin.end();
+  const found = search.sightings.map(({ canary, place }) => [canary, place.replace(/ \(.*/, '')]);
+  expect(found.sort()).toEqual(
+    [
+      [apiKey, file],
+      [apiKey, `/proc/self/fd/${unnamed.fd}`],
+      [gitToken, `/proc/${control.pid}/environ`],
+      [jobToken, `/proc/self/fd/${unnamed.fd}`],
+      [signature, `/proc/${control.pid}/cmdline`],
+    ].sort(),
+  );
+}
+
+describe.each(['container', 'vm'] as const)('a deployment in a %s', (isolation) => {
+  let slipway: SlipwayUnderTest;
+  let search: SecretSearch;
+
+  beforeAll(async () => {
+    slipway = await prepare(isolation);
+    search = new SecretSearch(canaries, [join(slipway.directory, 'data')]);
+    const run = ['deployment', 'run', 'update', '--stack', stack, '--suppress-stream-logs=false'];
+    expect(await search.during(slipway.pulumi(run, { folder }))).toMatchObject({ code: 0 });
+  }, 900_000);
+
+  afterAll(() => slipway?.close());
+
+  test('shows no secret to the host: no command line, environment or file holds one, from claim to finish', async () => {
+    expect(search.looks).toBeGreaterThan(5);
+    expect(search.sightings).toEqual([]);
+    // The host sees the steps of a container, so the search came in time; it sees nothing inside a virtual machine.
+    expect(search.ofSteps.some(({ canary }) => canary === apiKey)).toBe(isolation === 'container');
+    await expectSearchToFind(search, join(slipway.directory, 'data'));
+  });
+
+  test('tells no secret: log, events and all other answers have masks in their place', async () => {
+    const told = await everythingTold(slipway);
+    for (const [name, answer] of Object.entries(told)) {
+      expect(search.find(Buffer.from(textsIn(answer).join('\n'))), name).toEqual([]);
+    }
+    for (const answer of [told.log, told.steps]) {
+      const log = textsIn(answer).join('');
+      for (const line of [...masked.command, ...masked.program]) expect(log).toContain(line);
+    }
+    const events = textsIn(told.events).join('');
+    for (const line of masked.program) expect(events).toContain(line);
+  });
+});
