@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import * as z from 'zod';
+import { type Finished, writeProject } from './testing/pulumi-user.ts';
+import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
+
+const stack = 'local/machine/dev';
+const folder = 'machine';
+const bootIdFile = '/proc/sys/kernel/random/boot_id';
+
+const program = `const signature = config.requireSecret('signature');
+new Cell('cell', signature);
+exports.letter = signature.apply((text) => 'signed ' + text);`;
+
+let slipway: SlipwayUnderTest;
+let run: Finished;
+
+/** A stack that the host made and filled, then changed by a run in a virtual machine. */
+beforeAll(async () => {
+  slipway = await startSlipway({ isolation: 'vm', cpus: 1, memoryMib: 1024, volumeGib: 4 });
+  await writeProject(join(slipway.workingCopy, folder), folder, program);
+  await succeed('login', slipway.url);
+  await succeed('stack', 'init', stack);
+  await setSignature('on the host');
+  await succeed('up', '--yes', '--skip-preview', '--stack', stack);
+  expect(await letter()).toBe('signed on the host');
+
+  await setSignature('in the machine');
+  await slipway.publish();
+  run = await slipway.pulumi(
+    [
+      ...['deployment', 'run', 'update', slipway.repositoryUrl, '--git-branch', 'main'],
+      ...['--git-repo-dir', folder, '--skip-install-dependencies', '--stack', stack],
+      ...['--suppress-stream-logs=false', '--pre-run-command'],
+      `echo "boot $(cat ${bootIdFile}) kernel $(uname -r)"`,
+    ],
+    { folder },
+  );
+}, 900_000);
+
+afterAll(() => slipway?.close());
+
+async function succeed(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await slipway.pulumi(args, { folder });
+  if (code !== 0) throw new Error(`pulumi ${args.join(' ')} failed (${code}):\n${stdout}\n${stderr}`);
+  return stdout;
+}
+
+const setSignature = (text: string) =>
+  succeed('config', 'set', '--secret', 'signature', text, '--stack', stack);
+const letter = async () =>
+  (await succeed('stack', 'output', 'letter', '--show-secrets', '--stack', stack)).trim();
+
+test('`pulumi deployment run update` streams what happens in a virtual machine, step by step', () => {
+  expect(run).toMatchObject({ code: 0 });
+  const said = run.stdout;
+  const places = ['Setup:', 'Get source:', 'Pre-run command:', 'pulumi update:', 'cell updated'].map((text) =>
+    said.indexOf(text),
+  );
+  expect(places).not.toContain(-1);
+  expect(places).toEqual(places.toSorted((a, b) => a - b));
+  expect(said).toMatch(/~ 1 updated/);
+  expect(said).not.toContain('in the machine');
+});
+
+test('the run names the kernel that it ran on, which is not the one of the host', async () => {
+  const { json } = await slipway.api('GET', `/api/stacks/${stack}/deployments`);
+  const [{ id }] = z.object({ deployments: z.tuple([z.object({ id: z.uuid() })]) }).parse(json).deployments;
+  const answer = await slipway.api('GET', `/api/slipway/runs/${id}`);
+  const digest = expect.stringMatching(/^sha256:[0-9a-f]{64}$/);
+  expect(answer.json).toMatchObject({
+    outcome: 'succeeded',
+    sandbox: {
+      isolation: 'vm',
+      imageDigest: digest,
+      toolboxDigest: digest,
+      kernelDigest: digest,
+      initramfsDigest: digest,
+    },
+  });
+  const { sandbox } = z
+    .object({
+      sandbox: z.object({ bootId: z.uuid(), kernelRelease: z.string(), accelerated: z.boolean() }),
+    })
+    .parse(answer.json);
+  expect(sandbox.bootId).not.toBe((await readFile(bootIdFile, 'utf8')).trim());
+  expect(sandbox.kernelRelease).not.toBe(release());
+  // The words of a program inside, not of the machine that made it.
+  expect(run.stdout).toContain(`boot ${sandbox.bootId} kernel ${sandbox.kernelRelease}`);
+  expect(/software emulation/.test(run.stdout)).toBe(!sandbox.accelerated);
+});
+
+test('secrets created on the host are updated inside the machine through the gateway and read again on the host', async () => {
+  expect(await letter()).toBe('signed in the machine');
+  expect(await succeed('stack', 'output', 'letter', '--stack', stack)).toContain('[secret]');
+  const exported = await succeed('stack', 'export', '--stack', stack);
+  expect(exported).not.toContain('in the machine');
+  await succeed('preview', '--expect-no-changes', '--stack', stack);
+}, 120_000);
