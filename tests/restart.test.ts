@@ -1,0 +1,84 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { defaultImageReference } from '@slipway/runner';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { GitServer } from '../packages/executor/test/testing/git-server.ts';
+import { Api, until } from './testing/api.ts';
+import { makeStack, serveEmptyProject } from './testing/deployable-stack.ts';
+import { makeNetworkNamespace, type NetworkNamespace } from './testing/network-namespace.ts';
+import { type SlipwayProcess, startSlipwayProcess } from './testing/slipway-process.ts';
+
+/** Runs reach no loopback of this host: the repository is served on one end of a cable. */
+let cable: NetworkNamespace;
+let directory: string;
+let gitServer: GitServer;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'slipway-restart-'));
+  cable = await makeNetworkNamespace();
+  gitServer = await serveEmptyProject(join(directory, 'git'), cable.hostAddress);
+});
+
+afterAll(async () => {
+  await gitServer?.[Symbol.asyncDispose]();
+  await cable?.[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** `./slipway up` on a data directory, as a user starts it. */
+async function up(
+  dataDirectory: string,
+  listen = '127.0.0.1:0',
+): Promise<{ slipway: SlipwayProcess; api: Api }> {
+  const slipway = startSlipwayProcess([
+    ...['up', '--listen', listen, '--data-dir', dataDirectory, '--isolation', 'container'],
+    ...['--memory-mib', '1024', '--volume-gib', '4', '--default-image', defaultImageReference],
+    ...['--allow-private-networks', `${cable.hostAddress}/32`],
+  ]);
+  const [, url = ''] = await slipway.says(/ready at (\S+)/);
+  const token = await readFile(join(dataDirectory, 'admin-token'), 'utf8');
+  return { slipway, api: new Api(url, token.trim()) };
+}
+
+test.each([
+  { signal: 'SIGKILL', cause: 'runner-lost' },
+  { signal: 'SIGTERM', cause: 'runner-shutdown' },
+] as const)(
+  '`up` that is ended by $signal in the middle of a run loses nothing that it had acknowledged',
+  async ({ signal, cause }) => {
+    const dataDirectory = join(directory, signal);
+    const before = await up(dataDirectory);
+    await using killed = before.slipway;
+    const stack = await makeStack(before.api, gitServer);
+    expect(await (await stack.deploy()).finished()).toMatchObject({ outcome: 'succeeded' });
+    const state = await before.api.expect('GET', `/api/stacks/${stack.name}/export`);
+    const running = await stack.deploy('while :; do i=$((i + 1)); echo "line $i"; sleep 0.02; done');
+    const waiting = await stack.deploy('echo "it was my turn"');
+    await running.logged(/^line 100$/);
+    // Up to the moment at which nothing is answered any more: the end comes in the middle of things.
+    const acknowledged: string[] = [];
+    const reading = (async () => {
+      for await (const line of running.follow()) acknowledged.push(line);
+    })().catch(() => undefined);
+    await until('more is read', 30_000, () => (acknowledged.length > 150 ? true : undefined));
+    killed.kill(signal);
+    expect(await killed.ended).toBe(signal === 'SIGKILL' ? 'SIGKILL' : 0);
+    await reading;
+
+    const after = await up(dataDirectory, new URL(before.api.url).host);
+    await using restarted = after.slipway;
+    expect(restarted.output).toContain('Slipway is ready');
+    const again = running.through(after.api);
+    expect(await again.finished()).toMatchObject({ outcome: 'failed', cause });
+    const log = await again.log();
+    expect(acknowledged.length).toBeGreaterThan(150);
+    expect(log.slice(0, acknowledged.length)).toEqual(acknowledged);
+    expect(await after.api.expect('GET', `/api/stacks/${stack.name}/export`)).toEqual(state);
+
+    const next = waiting.through(after.api);
+    expect(await next.finished()).toMatchObject({ outcome: 'succeeded' });
+    expect(await next.log()).toContain('it was my turn');
+  },
+  300_000,
+);

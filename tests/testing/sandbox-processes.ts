@@ -1,0 +1,58 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const root = '/sys/fs/cgroup';
+
+/** The control groups of one run's container, with cgroup v2 or v1, wherever its runner was started. */
+export function cgroupsOfRun(runId: string, directory = root, depth = 6): string[] {
+  if (depth === 0) return [];
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(directory, entry.name))
+      .flatMap((path) => (path.includes(runId) ? [path] : cgroupsOfRun(runId, path, depth - 1)));
+  } catch {
+    return []; // went away while being read
+  }
+}
+
+/** Ids of the processes in these control groups; of those that are gone already, none. */
+export function processesOf(cgroups: readonly string[]): number[] {
+  return [...new Set(cgroups.flatMap((cgroup) => numbers(join(cgroup, 'cgroup.procs'))))];
+}
+
+/** Ids of a process's children, with theirs. */
+export function descendants(pid: number): number[] {
+  const children = taskIds(pid).flatMap((task) => numbers(`/proc/${pid}/task/${task}/children`));
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** Whether a process is there and not merely waiting for its parent to read its status. */
+export function isAlive(pid: number): boolean {
+  if (!existsSync(`/proc/${pid}`)) return false;
+  const state = /\) (\S)/.exec(read(`/proc/${pid}/stat`))?.[1];
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+function taskIds(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
+
+function numbers(path: string): number[] {
+  return read(path)
+    .split(/\s+/)
+    .filter((text) => text !== '')
+    .map(Number);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
