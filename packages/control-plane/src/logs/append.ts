@@ -5,6 +5,9 @@ import type { Database } from '../database/database.ts';
 /** A longer log is cut: the run goes on, its further lines are not kept. */
 export const maximumLogBytes = 256 * 1024 * 1024;
 
+/** What a line takes besides its text, roughly: lines without any fill a database as well. */
+const lineOverheadBytes = 64;
+
 /** Text as PostgreSQL can keep it: it refuses U+0000, and a program may print anything. */
 export function storableText(text: string): string {
   return text.replaceAll('\0', '\uFFFD');
@@ -23,7 +26,7 @@ export async function appendLines(
   if (lines.length === 0) return;
   const patterns = maskPatterns(secrets);
   const texts = lines.map((line) => storableText(maskWith(patterns, line.text)));
-  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + lineOverheadBytes, 0);
   await sql`
     WITH run AS (
       UPDATE runs SET log_bytes = log_bytes + ${bytes} WHERE id = ${runId} RETURNING log_bytes

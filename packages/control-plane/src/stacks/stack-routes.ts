@@ -9,13 +9,12 @@ import { countResources, writeCheckpoint } from './checkpoint.ts';
 import { listStacks } from './list-stacks.ts';
 import { findValue } from './raw-json.ts';
 import { renameStack } from './rename.ts';
-import { ensureProject, isDuplicate, openStack, stackParams, stackPath } from './stack.ts';
+import { ensureProject, isDuplicate, openStack, stackParams, stackPath, stackTags } from './stack.ts';
 import { splitState } from './state-document.ts';
 import { endExpiredUpdates, lastUpdate } from './update.ts';
 
 const projectPath = '/api/stacks/:organization/:project';
 const projectParams = stackParams.omit({ stack: true });
-const tags = z.record(z.string().min(1).max(40), z.string().max(256));
 
 /** Stacks themselves: make, list, look at, tag, rename, remove. */
 export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: ControlPlane): void {
@@ -50,7 +49,7 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
     },
   );
 
-  const createBody = z.looseObject({ stackName, tags: tags.nullish() });
+  const createBody = z.looseObject({ stackName, tags: stackTags.nullish() });
   route(
     app,
     controlPlane,
@@ -135,7 +134,13 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
   route(
     app,
     controlPlane,
-    { method: 'PATCH', path: `${stackPath}/tags`, access: 'user-or-job', params: stackParams, body: tags },
+    {
+      method: 'PATCH',
+      path: `${stackPath}/tags`,
+      access: 'user-or-job',
+      params: stackParams,
+      body: stackTags,
+    },
     async ({ principal, params, body }) => {
       const stack = await openStack(controlPlane, principal, params);
       await db

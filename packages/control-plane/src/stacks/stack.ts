@@ -1,5 +1,6 @@
 import { type StackIdentity, stackIdentity } from '@slipway/core';
 import { sql } from 'kysely';
+import * as z from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
 import { notFound } from '../http/errors.ts';
@@ -16,6 +17,12 @@ export interface StackRecord extends StackIdentity {
 /** Path of a stack in the API, and its parameters. */
 export const stackPath = '/api/stacks/:organization/:project/:stack';
 export const stackParams = stackIdentity;
+
+const maximumTags = 250;
+/** Tags of a stack, as they are set: bounded, since every list of stacks is searched by them. */
+export const stackTags = z
+  .record(z.string().min(1).max(40), z.string().max(256))
+  .refine((tags) => Object.keys(tags).length <= maximumTags, `a stack has at most ${maximumTags} tags`);
 
 export async function findStack(db: Database, identity: StackIdentity): Promise<StackRecord | undefined> {
   const { rows } = await sql<StackRecord>`

@@ -11,7 +11,7 @@ import {
   updateParams,
   updatePath,
 } from './open-update.ts';
-import { openStack, stackParams, stackPath } from './stack.ts';
+import { openStack, stackParams, stackPath, stackTags } from './stack.ts';
 import type { UpdateKind } from './tables.ts';
 import { cancelUpdate, completeUpdate, createUpdate, renewLease, startUpdate } from './update.ts';
 
@@ -63,7 +63,7 @@ export function updateRoutes(
   }
 
   const startBody = z.looseObject({
-    tags: z.record(z.string(), z.string()).nullish(),
+    tags: stackTags.nullish(),
     journalVersion: z.number().nullish(),
   });
   route(

@@ -83,6 +83,9 @@ export async function startUpdate(
 
 class UpdateNotStartable extends Error {}
 
+/** The CLI sends what is left of its events after the update has ended. */
+const tokenOutlivesUpdateSeconds = 10 * 60;
+
 /** The update that a lease holds, as long as it is running and the lease has not ended. */
 export interface LeasedUpdate {
   readonly id: string;
@@ -93,7 +96,10 @@ export interface LeasedUpdate {
   readonly running: boolean;
 }
 
-/** Undefined when the token was never this update's. `running` is false once it was completed, cancelled or expired. */
+/**
+ * Undefined when the token was never this update's, or no longer is: the last events may come a while after the end, and
+ * nothing later. `running` is false once the update was completed, cancelled or expired.
+ */
 export async function updateOfLease(
   db: Database,
   updateId: string,
@@ -102,7 +108,10 @@ export async function updateOfLease(
   const { rows } = await sql<LeasedUpdate>`
     SELECT id, stack_id AS "stackId", is_preview AS "isPreview", version, run_id AS "runId",
       state = 'running' AND lease_ends_at > now() AS running
-    FROM updates WHERE id = ${updateId} AND lease_token_hash = ${hashToken(token)}`.execute(db);
+    FROM updates WHERE id = ${updateId} AND lease_token_hash = ${hashToken(token)}
+      AND (ended_at IS NULL OR ended_at > now() - ${tokenOutlivesUpdateSeconds} * interval '1 second')`.execute(
+    db,
+  );
   return rows[0];
 }
 
@@ -133,8 +142,10 @@ async function endUpdates(
         .where('state', '=', 'running')
         .executeTakeFirst();
       if (ended.numUpdatedRows === 0n) return;
-      await closeJournal(tx, id, now);
-      if (result === 'failed') await appendFailedSummary(tx, id, now);
+      const isStateKept = await closeJournal(tx, id, now);
+      if (!isStateKept)
+        await tx.updateTable('updates').set({ result: 'failed' }).where('id', '=', id).execute();
+      if (result === 'failed' || !isStateKept) await appendFailedSummary(tx, id, now);
     });
   }
 }

@@ -1,0 +1,103 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import * as z from 'zod';
+import { recoverLostRuns } from '../src/queue/index.ts';
+import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+
+let server: TestServer;
+let runner: TestRunner;
+beforeAll(async () => {
+  server = await startTestServer();
+  runner = await TestRunner.register(server);
+});
+afterAll(() => server?.stop());
+
+const database = () => server.server.controlPlane.db;
+
+/** A run, and an update with a journal that the program in its sandbox has made. */
+async function startHostileRun(name: string) {
+  const stack = await server.makeStack(name);
+  const { id } = await deploy(server, stack);
+  const run = await runner.mustClaim();
+  const authorization = `token ${(await run.job()).jobToken}`;
+  const made = await server.expectCall(
+    z.object({ updateID: z.string() }),
+    200,
+    'POST',
+    `${stack}/update`,
+    {},
+    { authorization },
+  );
+  const path = `${stack}/update/${made.updateID}`;
+  const started = z.object({ token: z.string() });
+  const offer = { journalVersion: 1 };
+  const { token } = await server.expectCall(started, 200, 'POST', path, offer, { authorization });
+  const write = (method: string, call: string, body: object) =>
+    server.call(method, `${path}/${call}`, body, { authorization: `update-token ${token}` });
+  return { stack, deployment: `${stack}/deployments/${id}`, run, updateId: made.updateID, write };
+}
+
+/** Replayed, it is no state: a provider of secrets is an object. */
+const entryOfNoState = { version: 1, kind: 6, sequenceID: 1, operationID: 1, secretsProvider: 5 };
+
+test('a journal that makes no state ends its update as failed, and the stack stays as it was', async () => {
+  const { stack, write } = await startHostileRun('no-state');
+  expect(await write('PATCH', 'journalentries', { entries: [entryOfNoState] })).toMatchObject({
+    status: 204,
+  });
+  expect(await write('POST', 'complete', { status: 'succeeded' })).toMatchObject({ status: 200 });
+  const { body } = await server.call('GET', `${stack}/updates`);
+  expect(body).toMatchObject({ updates: [{ result: 'failed' }] });
+  expect(await server.call('GET', `${stack}/export`)).toMatchObject({ status: 200 });
+});
+
+test('a journal that makes no state does not keep lost runs from being recovered', async () => {
+  const { deployment, run, write } = await startHostileRun('lost-with-no-state');
+  await write('PATCH', 'journalentries', { entries: [entryOfNoState] });
+  await sql`UPDATE runs SET lease_ends_at = now() - interval '1 hour' WHERE id = ${run.id}`.execute(
+    database(),
+  );
+  await recoverLostRuns(server.server.controlPlane);
+  expect((await server.call('GET', deployment)).body).toMatchObject({ status: 'failed' });
+});
+
+test('a journal grows to its bound and no further; what it holds stays', async () => {
+  const { updateId, write } = await startHostileRun('large-journal');
+  await sql`
+    INSERT INTO journal_entries (update_id, sequence, entry)
+    SELECT ${updateId}, 100 + n, repeat(' ', 64 * 1024 * 1024) FROM generate_series(1, 4) AS n`.execute(
+    database(),
+  );
+  const entry = { version: 1, kind: 0, sequenceID: 1, operationID: 1 };
+  expect(await write('PATCH', 'journalentries', { entries: [entry] })).toMatchObject({ status: 413 });
+});
+
+test('the token of an update opens nothing any more a while after its end', async () => {
+  const { updateId, write } = await startHostileRun('old-token');
+  const event = (sequence: number) => ({
+    events: [{ sequence, timestamp: 1, stdoutEvent: { message: 'x' } }],
+  });
+  await write('POST', 'complete', { status: 'succeeded' });
+  expect(await write('POST', 'events/batch', event(1))).toMatchObject({ status: 204 });
+  await sql`UPDATE updates SET ended_at = now() - interval '1 hour' WHERE id = ${updateId}`.execute(
+    database(),
+  );
+  expect(await write('POST', 'events/batch', event(2))).toMatchObject({ status: 403 });
+});
+
+test('empty lines count as well: a log of nothing else reaches its bound', async () => {
+  const { run } = await startHostileRun('empty-lines');
+  const nearlyFull = 256 * 1024 * 1024 - 10;
+  await sql`UPDATE runs SET log_bytes = ${nearlyFull} WHERE id = ${run.id}`.execute(database());
+  await run.log(0, '');
+  const { rows } = await sql`SELECT FROM run_log_lines WHERE run_id = ${run.id}`.execute(database());
+  expect(rows).toHaveLength(0);
+});
+
+test('a stack has a bounded number of tags', async () => {
+  const stack = await server.makeStack('many-tags');
+  const tags = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`tag${index}`, '']));
+  expect(await server.call('PATCH', `${stack}/tags`, tags(250))).toMatchObject({ status: 204 });
+  expect(await server.call('PATCH', `${stack}/tags`, tags(251))).toMatchObject({ status: 400 });
+});
