@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { leaseTiming } from '@slipway/core';
 import { defaultImageReference } from '@slipway/runner';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { GitServer } from '../packages/executor/test/testing/git-server.ts';
@@ -95,7 +96,8 @@ test('a runner that is cut off destroys its sandbox before the stack is given to
     lastMomentHeld(run),
   ]);
   expect(goneAt).toBeLessThan(stillHeldAt);
-  // By its own doing, and not before it had to: a short interruption costs no run.
+  // By its own doing: before its lease ended, and not before it had to. A short interruption costs no run.
+  expect(goneAt - cutAt).toBeLessThan(leaseTiming.leaseSeconds * 1000);
   expect(goneAt - cutAt).toBeGreaterThan(15_000);
   expect(isAlive(runner.pid)).toBe(true);
   expect(await run.finished()).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });

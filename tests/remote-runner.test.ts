@@ -177,15 +177,18 @@ describe('a runner that may not join ends with a sentence:', () => {
   }, 60_000);
 });
 
-test('plain HTTP beyond loopback is refused by the control plane, and works where it is meant', async () => {
-  const args = [
-    ...['server', '--listen', `${elsewhere.hostAddress}:0`, '--data-dir', join(directory, 'plain')],
-  ];
-  const { status, said } = await endOf(startSlipwayProcess(args));
+const plainServerArgs = () => [
+  ...['server', '--listen', `${elsewhere.hostAddress}:0`, '--data-dir', join(directory, 'plain')],
+];
+
+test('a control plane refuses to speak plain HTTP beyond loopback', async () => {
+  const { status, said } = await endOf(startSlipwayProcess(plainServerArgs()));
   expect(status).toBe(1);
   expect(said).toMatch(/^slipway: .*in clear.*--insecure-http/m);
+}, 60_000);
 
-  await using plainServer = startSlipwayProcess([...args, '--insecure-http']);
+test('plain HTTP beyond loopback works where both sides are told that it is meant', async () => {
+  await using plainServer = startSlipwayProcess([...plainServerArgs(), '--insecure-http']);
   const [, url = ''] = await plainServer.says(/ready at (http:\S+)/);
   const token = async (name: string) => (await readFile(join(directory, 'plain', name), 'utf8')).trim();
   const poolTokenOfPlain = await token('pool-token');

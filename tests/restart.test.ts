@@ -27,15 +27,17 @@ afterAll(async () => {
 });
 
 /** `./slipway up` on a data directory, as a user starts it. */
-async function up(
-  dataDirectory: string,
-  listen = '127.0.0.1:0',
-): Promise<{ slipway: SlipwayProcess; api: Api }> {
-  const slipway = startSlipwayProcess([
+function startUp(dataDirectory: string, listen = '127.0.0.1:0'): SlipwayProcess {
+  return startSlipwayProcess([
     ...['up', '--listen', listen, '--data-dir', dataDirectory, '--isolation', 'container'],
     ...['--memory-mib', '1024', '--volume-gib', '4', '--default-image', defaultImageReference],
     ...['--allow-private-networks', `${cable.hostAddress}/32`],
   ]);
+}
+
+/** The same, when it is ready. */
+async function up(dataDirectory: string, listen?: string): Promise<{ slipway: SlipwayProcess; api: Api }> {
+  const slipway = startUp(dataDirectory, listen);
   const [, url = ''] = await slipway.says(/ready at (\S+)/);
   const token = await readFile(join(dataDirectory, 'admin-token'), 'utf8');
   return { slipway, api: new Api(url, token.trim()) };
@@ -82,3 +84,14 @@ test.each([
   },
   300_000,
 );
+
+test('a second `up` on the same data directory is refused with a sentence, and does the first no harm', async () => {
+  const dataDirectory = join(directory, 'shared');
+  const first = await up(dataDirectory);
+  await using running = first.slipway;
+  await using second = startUp(dataDirectory);
+  await expect(second.says(/ready at/)).rejects.toThrow(/^slipway: .*in use by another Slipway.*--data-dir/m);
+  expect(await second.ended).toBe(1);
+  expect(await first.api.call('GET', '/api/user')).toMatchObject({ status: 200 });
+  expect(running.output).toContain('Slipway is ready');
+}, 120_000);

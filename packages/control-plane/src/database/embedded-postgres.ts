@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdir, stat } from 'node:fs/promises';
+import { chown, mkdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,12 +21,15 @@ export interface EmbeddedPostgres {
 const databaseName = 'slipway';
 const userName = 'slipway';
 const startTimeoutMilliseconds = 30_000;
+/** The server of a control plane that was killed needs a moment to end. */
+const predecessorTimeoutMilliseconds = 15_000;
 
 /**
  * Starts PostgreSQL with its data below `dataDirectory`, after making the data directory at the first start.
  * PostgreSQL refuses to run as root, so a root control plane runs it as the system user `slipway` (made when missing),
  * with the one capability that it needs to reach its files below a private home directory.
  * Commits are durable (`fsync`, `synchronous_commit`): a checkpoint is on disk before it is answered.
+ * Throws when another control plane uses the directory, and when PostgreSQL does not start.
  */
 export async function startEmbeddedPostgres(dataDirectory: string): Promise<EmbeddedPostgres> {
   const root = join(dataDirectory, 'postgres');
@@ -46,6 +49,7 @@ export async function startEmbeddedPostgres(dataDirectory: string): Promise<Embe
     ]);
   }
 
+  await untilUnused(clusterDirectory);
   const server = spawn('setpriv', [
     ...asServer,
     join(binaries, 'postgres'),
@@ -93,6 +97,37 @@ async function asSystemUser(directories: readonly string[]): Promise<string[]> {
     ...['--inh-caps', '-all,+dac_read_search', '--ambient-caps', '-all,+dac_read_search'],
     ...['--bounding-set', '-all,+dac_read_search', '--pdeathsig', 'INT'],
   ];
+}
+
+/**
+ * Waits for the server that a killed control plane left behind. Its socket would answer in the place of the new one's.
+ * Throws when it does not end: then somebody is using it.
+ */
+async function untilUnused(clusterDirectory: string): Promise<void> {
+  const deadline = performance.now() + predecessorTimeoutMilliseconds;
+  for (;;) {
+    const processId = await serverOf(clusterDirectory);
+    if (processId === undefined) return;
+    if (performance.now() > deadline) {
+      throw new Error(
+        `The database in ${clusterDirectory} is in use by another Slipway (its PostgreSQL is process ${processId}); stop that one, or give this one a --data-dir of its own.`,
+      );
+    }
+    await sleep(50);
+  }
+}
+
+/** The process that serves a cluster now: as its lock file says, unless that is a stale one. */
+async function serverOf(clusterDirectory: string): Promise<number | undefined> {
+  try {
+    const lockFile = await readFile(join(clusterDirectory, 'postmaster.pid'), 'utf8');
+    const processId = Number.parseInt(lockFile, 10);
+    // PostgreSQL works in its cluster's directory, so an id that has become another process's is recognised.
+    const isServer = (await readlink(`/proc/${processId}/cwd`)) === (await realpath(clusterDirectory));
+    return isServer ? processId : undefined;
+  } catch {
+    return undefined; // no such file, or no such process
+  }
 }
 
 function keepLastOutput(server: ChildProcess): () => string {
