@@ -89,6 +89,31 @@ describe('the gateway', () => {
     expect(String(error)).toContain('socket hang up');
   });
 
+  test('stays below the path of the control plane: no spelling of ".." leaves it', async () => {
+    const asked: string[] = [];
+    const port = await serve(
+      createServer((incoming, answer) => {
+        asked.push(incoming.url ?? '');
+        answer.end();
+      }),
+    );
+    const gateway = await open(new URL(`http://127.0.0.1:${port}/slipway`));
+    const leaving = [
+      '/../admin',
+      '/a/..',
+      '/%2e%2E/admin',
+      '/..%2fadmin',
+      '/a/..\\admin',
+      '/.%2e;x/admin',
+      '/./a',
+    ];
+    for (const path of leaving) expect(await ask(gateway, { path })).toMatchObject({ status: 400 });
+    for (const path of ['/api/..a/b...?c=/../d', '/api/.git']) {
+      expect(await ask(gateway, { path })).toMatchObject({ status: 200 });
+    }
+    expect(asked).toEqual(['/slipway/api/..a/b...?c=/../d', '/slipway/api/.git']);
+  });
+
   test('answers 502 and says so when the control plane does not answer', async () => {
     const gateway = await open(new URL('http://127.0.0.1:1'));
     const { status, body } = await ask(gateway, { path: '/api/user' });

@@ -74,6 +74,14 @@ export async function startGateway({
       fail(answer, 400, `The gateway only leads to the control plane; ask for a path, not for "${path}".`);
       return;
     }
+    if (leavesFolder(path)) {
+      fail(
+        answer,
+        400,
+        `The gateway passes on no path with "." or ".." in it; ask for it in its short form.`,
+      );
+      return;
+    }
     const outgoing = request({
       agent,
       hostname,
@@ -139,6 +147,15 @@ export async function startGateway({
       await closed;
     },
   };
+}
+
+/**
+ * Whether a path has dot segments, in any spelling that a server might resolve: the control plane may share its host
+ * with others, below a path of its own.
+ */
+function leavesFolder(path: string): boolean {
+  const plain = (path.split(/[?#]/, 1)[0] ?? '').replaceAll(/%2e/gi, '.').replaceAll(/%2f|%5c|\\/gi, '/');
+  return plain.split('/').some((segment) => /^\.\.?(;.*)?$/.test(segment));
 }
 
 function endToEndHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
