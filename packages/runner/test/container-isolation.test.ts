@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,6 +48,34 @@ describe('a container', () => {
     expect(await outputOf(sandbox)).toBe(
       'CapEff:\t00000000800405fb\nCapBnd:\t00000000800405fb\nSeccomp:\t2\n',
     );
+  });
+
+  test('cannot open a socket past its network, nor read the log of the host kernel', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'slipway-system-call-'));
+    const errnoOf = (call: string) => {
+      // Calls the kernel itself, ends with the error number, and is small enough for a command line.
+      const source = `
+        static long call(long n, long a, long b, long c) {
+          long answer;
+          __asm__ volatile("syscall" : "=a"(answer) : "a"(n), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+          return answer;
+        }
+        void _start(void) { long answer = call(${call}); call(60, answer < 0 ? -answer : 0, 0, 0); }`;
+      const program = join(folder, 'program');
+      const flags = ['-nostdlib', '-static', '-Os', '-s', '-Wl,--build-id=none,-z,noseparate-code'];
+      execFileSync('gcc', [...flags, '-x', 'c', '-', '-o', program], { input: source });
+      const text = readFileSync(program, 'base64');
+      return `echo ${text} | base64 -d > /tmp/program; chmod +x /tmp/program; /tmp/program; echo $? >&3`;
+    };
+    const notPermitted = 1;
+    // socket(AF_VSOCK, SOCK_STREAM, 0), and syslog(SYSLOG_ACTION_SIZE_BUFFER): numbers of x86-64.
+    for (const call of ['41, 40, 1, 0', '103, 10, 0, 0']) {
+      const sandbox = await bench.start(errnoOf(call));
+      expect(await outputOf(sandbox)).toBe(`${notPermitted}\n`);
+    }
+    const allowed = await bench.start(errnoOf('41, 1, 1, 0'));
+    expect(await outputOf(allowed)).toBe('0\n');
+    rmSync(folder, { recursive: true });
   });
 
   test('that ends as soon as it has started is told to have done both, by each of many at once', async () => {

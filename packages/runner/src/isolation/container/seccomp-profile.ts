@@ -29,8 +29,8 @@ const allowedNames = `
   sched_setscheduler sched_yield seccomp select semctl semget semop semtimedop sendfile sendmmsg sendmsg
   sendto set_mempolicy set_robust_list set_thread_area set_tid_address setfsgid setfsuid setgid setgroups
   setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setsockopt setuid
-  setxattr shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 socket socketpair splice stat
-  statfs statx symlink symlinkat sync sync_file_range syncfs sysinfo syslog tee tgkill time
+  setxattr shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 socketpair splice stat
+  statfs statx symlink symlinkat sync sync_file_range syncfs sysinfo tee tgkill time
   timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd timerfd_create
   timerfd_gettime timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes
   vfork wait4 waitid write writev
@@ -41,11 +41,14 @@ const refusedNames = `
   init_module ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie mount mount_setattr
   move_mount move_pages name_to_handle_at open_by_handle_at open_tree perf_event_open personality pidfd_getfd
   pivot_root process_vm_readv process_vm_writev quotactl reboot request_key setdomainname sethostname setns
-  settimeofday swapoff swapon umount2 unshare userfaultfd vhangup
+  settimeofday swapoff swapon syslog umount2 unshare userfaultfd vhangup
 `;
 
 /** `CLONE_NEW*`: namespaces of its own would give a process capabilities that the container does not have. */
 const cloneNewNamespaces = 0x7e02_0000;
+/** Sockets to the host or the hypervisor (`AF_VSOCK`) belong to no network namespace: no rule of a network holds them. */
+const addressFamilyVsock = 40;
+
 const errnoOperationNotPermitted = 1;
 const errnoNotImplemented = 38;
 
@@ -64,6 +67,17 @@ export const seccompProfile = {
       names: ['clone'],
       action: 'SCMP_ACT_ALLOW',
       args: [{ index: 0, value: cloneNewNamespaces, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+    },
+    {
+      names: ['socket'],
+      action: 'SCMP_ACT_ALLOW',
+      args: [{ index: 0, value: addressFamilyVsock, op: 'SCMP_CMP_NE' }],
+    },
+    {
+      names: ['socket'],
+      action: 'SCMP_ACT_ERRNO',
+      errnoRet: errnoOperationNotPermitted,
+      args: [{ index: 0, value: addressFamilyVsock, op: 'SCMP_CMP_EQ' }],
     },
     { names: words(refusedNames), action: 'SCMP_ACT_ERRNO', errnoRet: errnoOperationNotPermitted },
   ],
