@@ -154,7 +154,12 @@ function start(
       // The first process, not the outermost: that one waits for it, so its end proves that the namespaces are empty.
       const first = await firstProcess.catch(() => null);
       if (first === null || outermost.exitCode !== null || outermost.signalCode !== null) return;
-      process.kill(Number(first), 'SIGKILL');
+      try {
+        process.kill(Number(first), 'SIGKILL');
+      } catch (error) {
+        // It ended by itself this moment, and the outermost process, which would have told, has yet to end.
+        if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+      }
     },
   };
 }
