@@ -2,10 +2,14 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import * as z from 'zod';
 import { pushImage, startRegistry } from '../packages/runner/test/image-registry.ts';
 import { pulumiUser } from './testing/pulumi-user.ts';
-import { addEmptyProject, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
+import {
+  addEmptyProject,
+  finishedDeployment,
+  type SlipwayUnderTest,
+  startSlipway,
+} from './testing/slipway.ts';
 
 const stack = 'local/wrong/dev';
 const stackPath = `/api/stacks/${stack}`;
@@ -46,9 +50,7 @@ async function preview(source: Source, ...args: string[]) {
     ...['deployment', 'run', 'preview', repository, '--git-branch', branch, '--git-repo-dir', directory],
     ...['--skip-install-dependencies', '--suppress-stream-logs=false', '--stack', stack, ...args],
   );
-  const { json } = await slipway.api('GET', `${stackPath}/deployments?pageSize=1`);
-  const [{ id }] = z.object({ deployments: z.tuple([z.object({ id: z.uuid() })]) }).parse(json).deployments;
-  const { json: deployment } = await slipway.api('GET', `/api/slipway/runs/${id}`);
+  const deployment = await finishedDeployment(slipway, stack);
   return { code: run.code, said: run.stdout + run.stderr, deployment };
 }
 

@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
-import { addEmptyProject, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
+import {
+  addEmptyProject,
+  finishedDeployment,
+  type SlipwayUnderTest,
+  startSlipway,
+} from './testing/slipway.ts';
 
 const stack = 'local/history/dev';
 const folder = 'history';
@@ -23,6 +28,7 @@ beforeAll(async () => {
     code: 0,
   });
   expect(await run('refresh')).toMatchObject({ code: 0 });
+  await finishedDeployment(slipway, stack);
 }, 300_000);
 
 afterAll(() => slipway?.close());

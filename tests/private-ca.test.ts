@@ -2,9 +2,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import * as z from 'zod';
 import { type PrivateHost, startPrivateHost } from './testing/private-host.ts';
-import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
+import { finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 const stack = 'local/private/dev';
 let folder: string;
@@ -40,10 +39,8 @@ async function preview(slipway: SlipwayUnderTest, url: string, commands: readonl
     ...commands.flatMap((command) => ['--pre-run-command', command]),
     ...['--skip-install-dependencies', '--suppress-stream-logs=false'],
   ]);
-  const { json } = await slipway.api('GET', `/api/stacks/${stack}/deployments?pageSize=1`);
-  const [{ id }] = z.object({ deployments: z.tuple([z.object({ id: z.uuid() })]) }).parse(json).deployments;
-  const run = await slipway.api('GET', `/api/slipway/runs/${id}`);
-  return { code: finished.code, log: finished.stdout + finished.stderr, run: run.json };
+  const run = await finishedDeployment(slipway, stack);
+  return { code: finished.code, log: finished.stdout + finished.stderr, run };
 }
 
 describe('with the private authority given to the runner', () => {

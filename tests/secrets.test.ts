@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { writeProject } from './testing/pulumi-user.ts';
 import { SecretSearch } from './testing/secret-search.ts';
-import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
+import { finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 const apiKey = 'canary-api-key "6f1d&";';
 const signature = 'canary-signature-93b0';
@@ -82,19 +82,16 @@ async function prepare(isolation: IsolationKind): Promise<SlipwayUnderTest> {
   return slipway;
 }
 
-const deploymentList = z.object({ deployments: z.tuple([z.object({ id: z.uuid() })]) });
 const logPage = z.object({ nextToken: z.string().optional() });
 const updateList = z.tuple([z.object({ updateID: z.string() })]);
 
-/** What the API tells of the newest deployment, as the texts that stand in its answers. */
-async function everythingTold(slipway: SlipwayUnderTest) {
+/** What the API tells of a deployment, as the texts that stand in its answers. */
+async function everythingTold(slipway: SlipwayUnderTest, id: string) {
   const get = async (path: string) => {
     const { status, json } = await slipway.api('GET', `/api/${path}`);
     expect(status, path).toBe(200);
     return json;
   };
-  const list = await get(`stacks/${stack}/deployments?pageSize=1`);
-  const [{ id }] = deploymentList.parse(list).deployments;
   const deployment = `stacks/${stack}/deployments/${id}`;
   const log: unknown[] = [];
   for (let token = ''; ; ) {
@@ -118,7 +115,7 @@ async function everythingTold(slipway: SlipwayUnderTest) {
     deployment: await get(deployment),
     settings: await get(`stacks/${stack}/deployments/settings`),
     updates,
-    list,
+    list: await get(`stacks/${stack}/deployments`),
   };
   return told;
 }
@@ -158,12 +155,17 @@ async function expectSearchToFind(search: SecretSearch, folder: string): Promise
 describe.each(['container', 'vm'] as const)('a deployment in a %s', (isolation) => {
   let slipway: SlipwayUnderTest;
   let search: SecretSearch;
+  let deploymentId: string;
 
   beforeAll(async () => {
     slipway = await prepare(isolation);
     search = new SecretSearch(canaries, [join(slipway.directory, 'data')]);
-    const run = ['deployment', 'run', 'update', '--stack', stack, '--suppress-stream-logs=false'];
-    expect(await search.during(slipway.pulumi(run, { folder }))).toMatchObject({ code: 0 });
+    const deploy = async () => {
+      const run = ['deployment', 'run', 'update', '--stack', stack, '--suppress-stream-logs=false'];
+      expect(await slipway.pulumi(run, { folder })).toMatchObject({ code: 0 });
+      return finishedDeployment(slipway, stack);
+    };
+    deploymentId = (await search.during(deploy())).id;
   }, 900_000);
 
   afterAll(() => slipway?.close());
@@ -177,7 +179,7 @@ describe.each(['container', 'vm'] as const)('a deployment in a %s', (isolation) 
   });
 
   test('tells no secret: log, events and all other answers have masks in their place', async () => {
-    const told = await everythingTold(slipway);
+    const told = await everythingTold(slipway, deploymentId);
     for (const [name, answer] of Object.entries(told)) {
       expect(search.find(Buffer.from(textsIn(answer).join('\n'))), name).toEqual([]);
     }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
 import { type Finished, writeProject } from './testing/pulumi-user.ts';
-import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
+import { finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 const stack = 'local/machine/dev';
 const folder = 'machine';
@@ -66,11 +66,9 @@ test('`pulumi deployment run update` streams what happens in a virtual machine, 
 });
 
 test('the run names the kernel that it ran on, which is not the one of the host', async () => {
-  const { json } = await slipway.api('GET', `/api/stacks/${stack}/deployments`);
-  const [{ id }] = z.object({ deployments: z.tuple([z.object({ id: z.uuid() })]) }).parse(json).deployments;
-  const answer = await slipway.api('GET', `/api/slipway/runs/${id}`);
+  const deployment = await finishedDeployment(slipway, stack);
   const digest = expect.stringMatching(/^sha256:[0-9a-f]{64}$/);
-  expect(answer.json).toMatchObject({
+  expect(deployment).toMatchObject({
     outcome: 'succeeded',
     sandbox: {
       isolation: 'vm',
@@ -84,7 +82,7 @@ test('the run names the kernel that it ran on, which is not the one of the host'
     .object({
       sandbox: z.object({ bootId: z.uuid(), kernelRelease: z.string(), accelerated: z.boolean() }),
     })
-    .parse(answer.json);
+    .parse(deployment);
   expect(sandbox.bootId).not.toBe((await readFile(bootIdFile, 'utf8')).trim());
   expect(sandbox.kernelRelease).not.toBe(release());
   // The words of a program inside, not of the machine that made it.

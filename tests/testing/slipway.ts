@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { exampleRepositoryPath } from '@slipway/control-plane';
 import { defaultImageReference } from '@slipway/runner';
+import * as z from 'zod';
 import { startAll, type UpFlags } from '../../packages/cli/src/commands/up.ts';
+import { until } from './api.ts';
 import { type Finished, pulumiUser } from './pulumi-user.ts';
 
 const execute = promisify(execFile);
@@ -79,6 +81,25 @@ export async function startSlipway(flags: Partial<UpFlags> = {}): Promise<Slipwa
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+const newestDeployment = z.object({ deployments: z.tuple([z.object({ id: z.uuid() })]) });
+const runState = z.object({ id: z.uuid(), state: z.string() }).loose();
+
+/**
+ * What `GET /api/slipway/runs/{id}` tells of the newest deployment of a stack (`organization/project/stack`) once it has
+ * finished. The CLI may end earlier: when the update has ended, and the sandbox is still being destroyed.
+ */
+export async function finishedDeployment(
+  slipway: SlipwayUnderTest,
+  stack: string,
+): Promise<z.infer<typeof runState>> {
+  const list = await slipway.api('GET', `/api/stacks/${stack}/deployments?pageSize=1`);
+  const [{ id }] = newestDeployment.parse(list.json).deployments;
+  return until(`the deployment ${id} has finished`, 120_000, async () => {
+    const run = runState.parse((await slipway.api('GET', `/api/slipway/runs/${id}`)).json);
+    return run.state === 'finished' ? run : undefined;
+  });
 }
 
 /** Copies one of the examples into the working copy. */
