@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { runnerContractPath } from '@slipway/core';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
@@ -100,4 +103,25 @@ test('a stack has a bounded number of tags', async () => {
     Object.fromEntries(Array.from({ length: count }, (_, index) => [`tag${index}`, '']));
   expect(await server.call('PATCH', `${stack}/tags`, tags(250))).toMatchObject({ status: 204 });
   expect(await server.call('PATCH', `${stack}/tags`, tags(251))).toMatchObject({ status: 400 });
+});
+
+/** The status that a call is answered whose body is announced and does not come. */
+async function statusBeforeBody(path: string, authorization?: string): Promise<number | undefined> {
+  const headers = { 'content-length': 60 * 1024 * 1024, ...(authorization && { authorization }) };
+  const outgoing = request(server.server.url + path, { method: 'POST', headers });
+  outgoing.on('error', () => undefined);
+  outgoing.flushHeaders();
+  const [answer]: IncomingMessage[] = await once(outgoing, 'response');
+  outgoing.destroy();
+  return answer?.statusCode;
+}
+
+test('nobody has the server keep a body without a credential for it', async () => {
+  const path = await server.makeStack('no-credential');
+  expect(await statusBeforeBody(`${path}/import`)).toBe(401);
+  expect(await statusBeforeBody(`${path}/import`, 'token pul-guessed')).toBe(401);
+  expect(await statusBeforeBody(`${path}/update/${crypto.randomUUID()}/complete`)).toBe(401);
+  expect(await statusBeforeBody('/nothing')).toBe(404);
+  expect(await statusBeforeBody(`${runnerContractPath}/claim`, 'token slp-pool-guessed')).toBe(413);
+  expect(await statusBeforeBody(`${runnerContractPath}/log`, 'lease slp-lease-guessed')).toBe(413);
 });

@@ -1,7 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify';
 import { badRequest, HttpError } from './errors.ts';
 
 /** Largest body after decompression: a state document of 20 MB fits several times. */
@@ -42,8 +48,10 @@ export function createApp(options: AppOptions): FastifyInstance {
     return unpacked;
   });
 
-  app.setNotFoundHandler((request, reply) => {
-    reply.code(404).send({ code: 404, message: `Not Found: ${request.method} ${request.url.split('?')[0]}` });
+  app.setNotFoundHandler(answerNotFound);
+  // Before the body is read: there is nobody to read it for.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.is404) return answerNotFound(request, reply);
   });
   app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, request, reply) => {
     const status = error instanceof HttpError ? error.status : statusOf(error);
@@ -53,6 +61,11 @@ export function createApp(options: AppOptions): FastifyInstance {
     reply.code(status).send({ code: status, message });
   });
   return app;
+}
+
+function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const message = `Not Found: ${request.method} ${request.url.split('?')[0]}`;
+  return reply.code(404).send({ code: 404, message });
 }
 
 function statusOf(error: { statusCode?: number; code?: string }): number {

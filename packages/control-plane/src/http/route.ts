@@ -45,8 +45,12 @@ export interface RouteDefinition<A extends Access, Params, Query, Body> {
   readonly status?: number;
 }
 
+/** Runners send nothing larger: a batch of log lines has half a MiB. */
+const maximumRunnerBodyBytes = 8 * 1024 * 1024;
+
 /**
- * Declares one route: the credential is checked first, then params, query and body are parsed (400 with the name of
+ * Declares one route: the credential is checked first, before the body is read (that of `pool`, `lease` and `update` is
+ * only looked for then, and the slice checks it), then params, query and body are parsed (400 with the name of
  * what is wrong), then the handler answers a value that becomes JSON.
  */
 export function route<A extends Access, Params = unknown, Query = unknown, Body = undefined>(
@@ -55,15 +59,24 @@ export function route<A extends Access, Params = unknown, Query = unknown, Body 
   definition: RouteDefinition<A, Params, Query, Body>,
   handler: (call: Call<A, Params, Query, Body>) => Promise<unknown>,
 ): void {
+  const { access } = definition;
+  const principals = new WeakMap<FastifyRequest, PrincipalFor<A>>();
   app.route({
     method: definition.method,
     url: definition.path,
     exposeHeadRoute: false,
+    ...((access === 'pool' || access === 'lease') && { bodyLimit: maximumRunnerBodyBytes }),
+    // Bodies are kept in memory: not for somebody who has no credential.
+    onRequest: async (request) => {
+      bearerFor(access, request);
+      const principal = await principalFor(controlPlane, access, request);
+      if (principal) principals.set(request, principal);
+    },
     handler: async (request, reply) => {
       const bodyText = typeof request.body === 'string' ? request.body : '';
       const call = {
-        principal: await principalFor(controlPlane, definition.access, request),
-        bearer: bearerFor(definition.access, request),
+        principal: principals.get(request) as PrincipalFor<A>,
+        bearer: bearerFor(access, request),
         params: parse('path', definition.params, request.params),
         query: parse('query', definition.query, request.query),
         body: definition.body ? parse('body', definition.body, parseJson(bodyText)) : (undefined as Body),
