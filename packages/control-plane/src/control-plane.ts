@@ -1,4 +1,5 @@
 import type { Database, DatabaseLocation } from './database/database.ts';
+import type { CallsUnderWay } from './http/calls-under-way.ts';
 
 /** What every slice of the control plane is given. The clock is passed in, so that tests need no waiting. */
 export interface ControlPlane {
@@ -10,6 +11,7 @@ export interface ControlPlane {
   readonly urls: ControlPlaneUrls;
   readonly now: () => Date;
   readonly log: Log;
+  readonly callsUnderWay: CallsUnderWay;
 }
 
 /** The URLs under which clients know this server; a state document is joined with the one that its reader used. */

@@ -9,6 +9,7 @@ import { migrate } from './database/migrate.ts';
 import { deploymentRoutes, deploymentRuns } from './deployments/index.ts';
 import { exampleRoutes } from './examples/index.ts';
 import { createApp } from './http/app.ts';
+import { CallsUnderWay } from './http/calls-under-way.ts';
 import { ensureAdministrator, identityRoutes } from './identity/index.ts';
 import { ensureDefaultPool, poolRoutes } from './pools/index.ts';
 import { queueRoutes } from './queue/index.ts';
@@ -74,6 +75,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     urls,
     now: () => new Date(),
     log: app.log,
+    callsUnderWay: new CallsUnderWay(),
   };
   identityRoutes(app, controlPlane);
   const deployments = deploymentRuns(controlPlane, {
@@ -107,6 +109,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     close: async () => {
       clearInterval(sweep);
       await app.close();
+      await controlPlane.callsUnderWay.ended();
       await db.destroy();
       await embedded?.stop();
     },

@@ -84,7 +84,7 @@ export function route<A extends Access, Params = unknown, Query = unknown, Body 
         request,
         reply,
       };
-      const answer = await handler(call);
+      const answer = await controlPlane.callsUnderWay.track(handler(call));
       if (reply.sent) return reply;
       if (answer === undefined) return reply.code(definition.status ?? 204).send();
       return reply.code(definition.status ?? 200).send(answer);
