@@ -1,9 +1,13 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance } from 'fastify';
+import { HttpError } from '../http/errors.ts';
 
 /** Path of the repository of examples, also inside a run: `http://slipway.internal/examples.git`. */
 export const exampleRepositoryPath = '/examples.git';
+
+/** Each call has a process of git's, and anybody may call. */
+const maximumProcesses = 16;
 
 /**
  * Serves one bare git repository read-only (`git http-backend`), so that a first deployment needs no git host.
@@ -13,13 +17,21 @@ export function exampleRoutes(app: FastifyInstance, repositoryDirectory: string)
   app.addContentTypeParser('application/x-git-upload-pack-request', (_request, payload, done) =>
     done(null, payload),
   );
+  let processes = 0;
   const serve = (service: string, url: string) => {
     app.route({
       method: service === 'info' ? 'GET' : 'POST',
       url,
       handler: async (request, reply) => {
+        if (processes >= maximumProcesses) {
+          throw new HttpError(503, 'Service Unavailable: the examples are being fetched by many; try again.');
+        }
         reply.hijack();
-        serveGit(repositoryDirectory, request.raw, request.body, reply.raw);
+        processes += 1;
+        const child = serveGit(repositoryDirectory, request.raw, request.body, reply.raw);
+        child.once('close', () => {
+          processes -= 1;
+        });
       },
     });
   };
@@ -32,7 +44,7 @@ function serveGit(
   request: IncomingMessage,
   body: unknown,
   response: ServerResponse,
-): void {
+): ChildProcess {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const child = spawn('git', ['http-backend'], {
     env: {
@@ -72,6 +84,7 @@ function serveGit(
     child.stdout.pipe(response);
   };
   child.stdout.on('data', readHead);
+  return child;
 }
 
 function isStream(body: unknown): body is NodeJS.ReadableStream {
