@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type ClientRequest, request } from 'node:http';
+import { type ClientRequest, get, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -21,10 +21,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function statusOfFetch(): Promise<number> {
-  const answer = await fetch(`${server.url}/examples.git/info/refs?service=git-upload-pack`);
-  await answer.arrayBuffer();
-  return answer.status;
+async function statusOfFetch(): Promise<number | undefined> {
+  const outgoing = get(`${server.url}/examples.git/info/refs?service=git-upload-pack`, { agent: false });
+  const [answer]: IncomingMessage[] = await once(outgoing, 'response');
+  answer?.resume();
+  return answer?.statusCode;
 }
 
 test('calls for the examples that never end take a bounded number of processes, and free them when they go', async () => {
