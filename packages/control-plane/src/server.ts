@@ -50,6 +50,8 @@ export interface Server {
 
 /** How often updates whose lease has ended are looked for; a call that touches their stack ends them at once. */
 const sweepMilliseconds = 10_000;
+/** How long open calls may take to end when the server stops. */
+const closeMilliseconds = 3_000;
 
 /** Starts the control plane: database, migrations, HTTP. Answers when it is ready for calls. */
 export async function startServer(options: ServerOptions): Promise<Server> {
@@ -108,7 +110,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     controlPlane,
     close: async () => {
       clearInterval(sweep);
+      // A client that keeps its connection open must not keep the server from stopping.
+      const patience = setTimeout(() => app.server.closeAllConnections(), closeMilliseconds);
       await app.close();
+      clearTimeout(patience);
       await controlPlane.callsUnderWay.ended();
       await db.destroy();
       await embedded?.stop();
