@@ -1,7 +1,6 @@
-import { formatStackIdentity, type Operation } from '@slipway/core';
-import { runCommand } from '../command.ts';
-import { expectSuccess } from '../failure-reason.ts';
+import type { Operation } from '@slipway/core';
 import type { Step } from '../step.ts';
+import { pulumiStep } from './pulumi-step.ts';
 
 interface Invocation {
   /**
@@ -25,27 +24,6 @@ const invocations: Record<Operation, Invocation> = {
 
 /** Runs the operation of the deployment. */
 export function pulumiOperation(operation: Operation): Step {
-  const invocation = invocations[operation];
-  return {
-    name: invocation.stepName,
-    async run({ job, layout, environment, log, cancellation }) {
-      const end = await runCommand(
-        {
-          argv: [
-            'pulumi',
-            ...invocation.arguments,
-            '--non-interactive',
-            '--stack',
-            formatStackIdentity(job.stack),
-          ],
-          workingDirectory: layout.projectDirectory,
-          environment,
-          interrupt: 'process',
-        },
-        log,
-        cancellation,
-      );
-      expectSuccess(end, `The step "${invocation.stepName}"`, 'program-error');
-    },
-  };
+  const { stepName, arguments: words } = invocations[operation];
+  return pulumiStep(stepName, words);
 }
