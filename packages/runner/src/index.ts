@@ -16,5 +16,6 @@ export {
 } from './setup/default-image/default-image.ts';
 export { ensureLanguageHost } from './setup/language-host.ts';
 export { ensurePulumiCli } from './setup/pulumi-cli.ts';
+export { runCommand } from './setup/run-command.ts';
 export { ensureToolbox } from './toolbox/ensure-toolbox.ts';
 export type { Toolbox } from './toolbox/toolbox.ts';

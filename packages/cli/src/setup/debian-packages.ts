@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { runWithOutput } from './run-with-output.ts';
+import { runCommand } from '@slipway/runner';
 
 const run = promisify(execFile);
 
@@ -49,8 +49,8 @@ export async function ensureDebianPackages(report: (line: string) => void): Prom
     );
   }
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  await runWithOutput([...prefix, 'apt-get', 'update', '--quiet'], report, environment);
-  await runWithOutput([...prefix, ...install], report, environment);
+  await runCommand([...prefix, 'apt-get', 'update', '--quiet'], { report, environment });
+  await runCommand([...prefix, ...install], { report, environment });
   return `installed ${missing.join(', ')}`;
 }
 
