@@ -2,10 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exampleRepositoryPath } from '@slipway/control-plane';
-import { cacheDirectory, defaultImageReference, ensureLanguageHost, ensurePulumiCli } from '@slipway/runner';
+import {
+  cacheDirectory,
+  defaultImageReference,
+  ensureLanguageHost,
+  ensurePulumiCli,
+  runCommand,
+} from '@slipway/runner';
 import { Command } from 'commander';
 import { commitAndPush, makeExampleRepository } from '../quickstart/example-repository.ts';
-import { run, runVisibly } from '../quickstart/run.ts';
+import { runVisibly } from '../quickstart/run-visibly.ts';
 import { setUp } from '../setup/setup.ts';
 import { sandboxOptions, serverOptions } from './options.ts';
 import { defaultImageOf } from './runner.ts';
@@ -110,7 +116,11 @@ async function pulumiCommand(url: string, accessToken: string, home: string, pro
   const options = { cwd: project, env: { ...process.env, ...variables, PULUMI_EXPERIMENTAL: 'true' } };
   return {
     variables,
-    quietly: (...args: string[]) => run([pulumi, ...args, '--non-interactive'], options),
+    quietly: (...args: string[]) =>
+      runCommand([pulumi, ...args, '--non-interactive'], {
+        workingDirectory: project,
+        environment: options.env,
+      }),
     visibly: (...args: string[]) => {
       console.log(`$ pulumi ${args.map((each) => (/[\s]/.test(each) ? `'${each}'` : each)).join(' ')}`);
       return runVisibly([pulumi, ...args, '--non-interactive'], options);

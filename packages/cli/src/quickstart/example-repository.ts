@@ -1,6 +1,6 @@
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from './run.ts';
+import { runCommand } from '@slipway/runner';
 
 const examplesDirectory = join(import.meta.dirname, '..', '..', '..', '..', 'examples');
 
@@ -17,7 +17,7 @@ export async function makeExampleRepository(directory: string): Promise<ExampleR
   const bareDirectory = join(directory, 'examples.git');
   const workingDirectory = join(directory, 'examples');
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const complete = await run(['git', '-C', workingDirectory, 'rev-parse', 'origin/main']).then(
+  const complete = await runCommand(['git', '-C', workingDirectory, 'rev-parse', 'origin/main']).then(
     () => true,
     () => false,
   );
@@ -25,13 +25,13 @@ export async function makeExampleRepository(directory: string): Promise<ExampleR
 
   await rm(bareDirectory, { recursive: true, force: true });
   await rm(workingDirectory, { recursive: true, force: true });
-  await run(['git', 'init', '--quiet', '--bare', '--initial-branch=main', bareDirectory]);
+  await runCommand(['git', 'init', '--quiet', '--bare', '--initial-branch=main', bareDirectory]);
   await cp(examplesDirectory, workingDirectory, {
     recursive: true,
     filter: (path) => !path.includes('node_modules'),
   });
-  await run(['git', 'init', '--quiet', '--initial-branch=main', workingDirectory]);
-  await run(['git', '-C', workingDirectory, 'remote', 'add', 'origin', bareDirectory]);
+  await runCommand(['git', 'init', '--quiet', '--initial-branch=main', workingDirectory]);
+  await runCommand(['git', '-C', workingDirectory, 'remote', 'add', 'origin', bareDirectory]);
   await commitAndPush(workingDirectory, 'Start from the examples of Slipway');
   return { bareDirectory, workingDirectory };
 }
@@ -47,8 +47,8 @@ export async function commitAndPush(workingDirectory: string, message: string): 
     '-c',
     'user.email=slipway@localhost',
   ];
-  await run([...git, 'add', '--all']);
-  const { stdout } = await run([...git, 'status', '--porcelain']);
-  if (stdout !== '') await run([...git, 'commit', '--quiet', '--message', message]);
-  await run([...git, 'push', '--quiet', '--set-upstream', 'origin', 'main']);
+  await runCommand([...git, 'add', '--all']);
+  const changes = await runCommand([...git, 'status', '--porcelain']);
+  if (changes !== '') await runCommand([...git, 'commit', '--quiet', '--message', message]);
+  await runCommand([...git, 'push', '--quiet', '--set-upstream', 'origin', 'main']);
 }
