@@ -6,4 +6,5 @@ export * from './masking.ts';
 export * from './names.ts';
 export * from './run.ts';
 export * from './runner-contract.ts';
+export * from './sandbox-settings.ts';
 export * from './settings-merge.ts';

@@ -2,7 +2,8 @@ import * as z from 'zod';
 import { cause } from './cause.ts';
 import { job } from './job.ts';
 import { stackIdentity } from './names.ts';
-import { isolationKind, operation, platform, runOutcome, sandboxSize, stepStatus, workflow } from './run.ts';
+import { isolationKind, operation, platform, runOutcome, stepStatus, workflow } from './run.ts';
+import { runSandbox } from './sandbox-settings.ts';
 
 /**
  * The contract between runner and control plane: JSON over HTTP, POST only, and only the runner calls.
@@ -63,8 +64,8 @@ export const runOutline = z.object({
   deployment: z.object({ id: z.string(), version: z.number().int() }),
   /** Reference of the executor image; null means the runner's default image. */
   imageReference: z.string().nullable(),
-  /** Null: the runner's own default size. */
-  size: sandboxSize.nullable(),
+  /** What it was granted when it was queued. */
+  sandbox: runSandbox,
   graceSeconds: z.number(),
 });
 export type RunOutline = z.infer<typeof runOutline>;

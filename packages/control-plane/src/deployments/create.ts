@@ -13,6 +13,7 @@ import { badRequest } from '../http/errors.ts';
 import { poolOfRun } from '../pools/index.ts';
 import { enqueueRun } from '../queue/index.ts';
 import type { StackRecord } from '../stacks/index.ts';
+import { grantSandbox } from './sandbox-settings.ts';
 import { checkSettings, findSettings, sealedSettings } from './settings.ts';
 import { repositoryUrl } from './source.ts';
 
@@ -47,7 +48,13 @@ export async function createDeployment(
         `Bad Request: the organization "${stack.organization}" has no default pool of runners.`,
       );
     }
-    const run = await enqueueRun(tx, { workflow: 'deployment', laneId: stack.id, poolId: pool.id, platform });
+    const run = await enqueueRun(tx, {
+      workflow: 'deployment',
+      laneId: stack.id,
+      poolId: pool.id,
+      platform,
+      sandbox: await grantSandbox(tx, pool.id, stack.id),
+    });
     await tx
       .insertInto('deployments')
       .values({

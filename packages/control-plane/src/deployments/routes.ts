@@ -19,6 +19,7 @@ import {
   listDeployments,
 } from './record.ts';
 import { runRoute } from './run-route.ts';
+import { stackSandboxRoutes } from './sandbox-routes.ts';
 import { settingsRoutes } from './settings-routes.ts';
 import { nestedUpdateAnswer, updateAnswer } from './update-presentation.ts';
 
@@ -37,6 +38,7 @@ const listQuery = z.object({
 export function deploymentRoutes(app: FastifyInstance, controlPlane: ControlPlane): void {
   const { db } = controlPlane;
   settingsRoutes(app, controlPlane);
+  stackSandboxRoutes(app, controlPlane);
   logRoute(app, controlPlane);
   runRoute(app, controlPlane);
 

@@ -30,6 +30,7 @@ export function runRoute(app: FastifyInstance, controlPlane: ControlPlane): void
         stack: formatStackIdentity(stack),
         number: run.number,
         platform: run.platform,
+        grantedSandbox: JSON.parse(run.grantedSandbox),
         state: run.state,
         outcome: run.outcome,
         cause: run.cause,

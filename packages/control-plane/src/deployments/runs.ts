@@ -1,4 +1,11 @@
-import { deploymentOptions, type Job, openedSettings, type RunOutline, storedSettings } from '@slipway/core';
+import {
+  deploymentOptions,
+  type Job,
+  openedSettings,
+  type RunOutline,
+  runSandbox,
+  storedSettings,
+} from '@slipway/core';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
 import { issueJobToken } from '../identity/index.ts';
@@ -83,7 +90,7 @@ async function outlineOf(
     operation: deployment.operation,
     deployment: { id: deployment.id, version: deployment.version },
     imageReference: settings.executorContext?.executorImage?.reference ?? null,
-    size: null,
+    sandbox: runSandbox.parse(JSON.parse(run.grantedSandbox)),
     graceSeconds,
   };
 }

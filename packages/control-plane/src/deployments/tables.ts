@@ -9,6 +9,11 @@ export interface DeploymentTables {
     source: string;
     version: Generated<number>;
   };
+  stack_sandbox_settings: {
+    stack_id: string;
+    /** JSON text (`SandboxSettings`). */
+    settings: string;
+  };
   deployments: {
     /** Also the id of its run. */
     id: string;

@@ -12,6 +12,7 @@ import {
   renamePool,
   runnersOfPool,
 } from './administration.ts';
+import { poolSandboxRoutes } from './sandbox-routes.ts';
 
 const path = '/api/orgs/:organization/agent-pools';
 const onePool = z.object({ organization: z.string().max(100), poolId: z.string().max(100) });
@@ -30,6 +31,7 @@ const change = z.object({
 /** Agent pools of an organization, as Pulumi's REST API has them. */
 export function poolRoutes(app: FastifyInstance, controlPlane: ControlPlane): void {
   const { db } = controlPlane;
+  poolSandboxRoutes(app, controlPlane);
 
   route(app, controlPlane, { method: 'GET', path, access, params: organizationOnly }, async (call) => {
     const pools = await poolsOf(call.principal, call.params.organization);

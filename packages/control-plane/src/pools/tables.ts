@@ -7,6 +7,8 @@ export interface PoolTables {
     name: string;
     description: string;
     is_default: Generated<boolean>;
+    /** JSON text (`PoolSandboxSettings`). */
+    sandbox_settings: Generated<string>;
     /** SHA-256 of the token that its runners carry. */
     token_hash: Buffer;
     created_at: ColumnType<Date, never, never>;

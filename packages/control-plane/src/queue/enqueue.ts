@@ -1,4 +1,4 @@
-import type { Platform, Workflow } from '@slipway/core';
+import type { Platform, RunSandbox, Workflow } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import { wakeClaims } from './wake-up.ts';
@@ -8,6 +8,7 @@ export interface NewRun {
   readonly laneId: string;
   readonly poolId: string;
   readonly platform: Platform;
+  readonly sandbox: RunSandbox;
 }
 
 /**
@@ -15,14 +16,17 @@ export interface NewRun {
  * visible in the order of their numbers, and the waiting claims wake up when it commits.
  */
 export async function enqueueRun(tx: Database, run: NewRun): Promise<{ id: string; number: number }> {
+  const { size } = run.sandbox;
   const { rows } = await sql<{ id: string; number: number }>`
     WITH lane AS (
       INSERT INTO lanes (id, last_number) VALUES (${run.laneId}, 1)
       ON CONFLICT (id) DO UPDATE SET last_number = lanes.last_number + 1
       RETURNING id, last_number
     )
-    INSERT INTO runs (workflow, lane_id, number, pool_id, platform)
-    SELECT ${run.workflow}, lane.id, lane.last_number, ${run.poolId}, ${run.platform} FROM lane
+    INSERT INTO runs (
+      workflow, lane_id, number, pool_id, platform, granted_sandbox, cpus, memory_mib, volume_gib)
+    SELECT ${run.workflow}, lane.id, lane.last_number, ${run.poolId}, ${run.platform}, ${JSON.stringify(run.sandbox)},
+      ${size.cpus ?? null}, ${size.memoryMiB ?? null}, ${size.volumeGiB ?? null} FROM lane
     RETURNING id, number`.execute(tx);
   await wakeClaims(tx);
   const [queued] = rows;

@@ -26,6 +26,11 @@ export interface QueueTables {
     lease_token_hash: Buffer | null;
     lease_ends_at: Date | null;
     sandbox: string | null;
+    /** JSON text (`RunSandbox`). */
+    granted_sandbox: Generated<string>;
+    cpus: number | null;
+    memory_mib: number | null;
+    volume_gib: number | null;
     phase_milliseconds: string | null;
     log_bytes: Generated<number>;
   };

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   claimRequest,
+  defaultRunSandbox,
   type FinishRequest,
   finishRequest,
   type Job,
@@ -101,7 +102,7 @@ export class ContractServer {
     const run = new ContractRun(
       {
         ...{ runId, workflow: 'deployment', platform: 'linux/amd64', stack, operation: 'update', deployment },
-        ...{ imageReference: null, size: null, graceSeconds: 60 },
+        ...{ imageReference: null, sandbox: defaultRunSandbox, graceSeconds: 60 },
         ...overrides,
       },
       {

@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest';
+import {
+  defaultRunSandbox,
+  poolSandboxSettings,
+  runSandboxOf,
+  sandboxObjections,
+  sandboxSettings,
+} from '../src/index.ts';
+
+const pool = (settings: unknown) => poolSandboxSettings.parse(settings);
+const stack = (settings: unknown) => sandboxSettings.parse(settings);
+const allow = (...hosts: string[]) => ({ mode: 'allow' as const, hosts });
+
+test('without a word from pool and stack a run gets the defaults', () => {
+  expect(runSandboxOf(pool({}), {})).toEqual(defaultRunSandbox);
+});
+
+test('a stack overrides the defaults of its pool, part by part', () => {
+  const granted = runSandboxOf(
+    pool({ defaults: { size: { cpus: 1, memoryMiB: 4096 }, timeLimits: { runSeconds: 600 } } }),
+    stack({ size: { memoryMiB: 2048 }, logMiB: 10 }),
+  );
+  expect(granted).toEqual({
+    size: { cpus: 1, memoryMiB: 2048 },
+    egress: { mode: 'open' },
+    timeLimits: { runSeconds: 600 },
+    logMiB: 10,
+  });
+});
+
+describe('nobody gets more than the maximum of the pool', () => {
+  const maximum = {
+    size: { memoryMiB: 4096 },
+    timeLimits: { runSeconds: 900 },
+    egress: allow('a.example', 'b.example'),
+  };
+
+  test('a wish above it is refused by name', () => {
+    expect(
+      sandboxObjections(
+        pool({ maximum }),
+        stack({
+          size: { memoryMiB: 8192, cpus: 8 },
+          timeLimits: { runSeconds: 901 },
+          egress: { mode: 'open' },
+        }),
+      ),
+    ).toEqual([
+      '"size.memoryMiB" is 8192, and the pool allows at most 4096',
+      '"timeLimits.runSeconds" is 901, and the pool allows at most 900',
+      '"egress" reaches further than the pool allows (only a.example, b.example)',
+    ]);
+    expect(
+      sandboxObjections(pool({ maximum }), stack({ size: { memoryMiB: 4096 }, egress: { mode: 'none' } })),
+    ).toEqual([]);
+  });
+
+  test('a wish from before the maximum was lowered is cut to it', () => {
+    const wish = stack({
+      size: { memoryMiB: 8192 },
+      timeLimits: { runSeconds: 10_000 },
+      egress: allow('b.example', 'c.example'),
+    });
+    expect(runSandboxOf(pool({ maximum }), wish)).toMatchObject({
+      size: { memoryMiB: 4096 },
+      timeLimits: { runSeconds: 900 },
+      egress: allow('b.example'),
+    });
+    expect(runSandboxOf(pool({ maximum }), stack({ egress: allow('c.example') })).egress).toEqual({
+      mode: 'none',
+    });
+    expect(runSandboxOf(pool({ maximum }), stack({ egress: { mode: 'open' } })).egress).toEqual(
+      maximum.egress,
+    );
+  });
+
+  test('a time limit and an egress policy of the maximum hold also where nobody wished for one', () => {
+    expect(runSandboxOf(pool({ maximum }), {})).toMatchObject({
+      timeLimits: { runSeconds: 900 },
+      egress: maximum.egress,
+    });
+  });
+});
+
+test.each([
+  ['a name', 'registry.example.com', true],
+  ['any name below a name', '*.example.com', true],
+  ['an IPv4 network', '10.1.0.0/16', true],
+  ['an IPv6 address', '2001:db8::1', true],
+  ['a URL', 'https://example.com', false],
+  ['a port', 'example.com:443', false],
+  ['a star in the middle', 'a.*.example.com', false],
+])('an allowed host: %s', (_, host, isAllowed) => {
+  expect(sandboxSettings.safeParse({ egress: allow(host) }).success).toBe(isAllowed);
+});
