@@ -1,7 +1,8 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import type { Duplex } from 'node:stream';
-import type { DestructionProof, Sandbox, SandboxBoot, SandboxExit, SandboxSpec } from '../isolation.ts';
+import { destruction } from '../destruction.ts';
+import type { Sandbox, SandboxBoot, SandboxExit, SandboxSpec } from '../isolation.ts';
 import { createCgroup } from './cgroup.ts';
 import { explainExit } from './exit-explanation.ts';
 import { type Supervisor, spawnSupervisor } from './supervisor.ts';
@@ -17,11 +18,19 @@ export class ContainerSandbox implements Sandbox {
   readonly channel: Duplex;
   readonly started: Promise<SandboxBoot>;
   readonly exited: Promise<SandboxExit>;
+  readonly destroy = destruction(async () => {
+    // Only to be quick: where it fails, the volume is written back before it goes.
+    await this.#supervisor.run(discardVolume(this.#folder)).catch(() => {});
+    await this.#supervisor.kill();
+    // The kernel ends a PID namespace before its first process counts as ended, so now every process is reaped.
+    await this.exited;
+    this.channel.destroy();
+    await Promise.all([this.#sweeper.sweep(), waitUntilReleased(this.#spec.id, releaseDeadlineMilliseconds)]);
+  });
   readonly #spec: SandboxSpec;
   readonly #folder: string;
   readonly #supervisor: Supervisor;
   readonly #sweeper: CgroupSweeper;
-  #destruction: Promise<DestructionProof> | undefined;
 
   private constructor(
     spec: SandboxSpec,
@@ -70,27 +79,6 @@ export class ContainerSandbox implements Sandbox {
     const kill = crun(this.#folder, 'kill', 'sandbox', name);
     // Before it has started there is nothing to signal, and afterwards nobody who would hear it.
     this.started.then(() => this.#supervisor.run(kill)).catch(() => {});
-  }
-
-  destroy(): Promise<DestructionProof> {
-    this.#destruction ??= this.#destroy().catch((error: unknown) => {
-      // Whoever asks again makes another attempt.
-      this.#destruction = undefined;
-      throw error;
-    });
-    return this.#destruction;
-  }
-
-  async #destroy(): Promise<DestructionProof> {
-    const begin = performance.now();
-    // Only to be quick: where it fails, the volume is written back before it goes.
-    await this.#supervisor.run(discardVolume(this.#folder)).catch(() => {});
-    await this.#supervisor.kill();
-    // The kernel ends a PID namespace before its first process counts as ended, so now every process is reaped.
-    await this.exited;
-    this.channel.destroy();
-    await Promise.all([this.#sweeper.sweep(), waitUntilReleased(this.#spec.id, releaseDeadlineMilliseconds)]);
-    return { processesReaped: true, nothingLeft: true, milliseconds: performance.now() - begin };
   }
 }
 

@@ -3,8 +3,8 @@ import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import type { Guest } from '../../guest/ensure-guest.ts';
+import { destruction } from '../destruction.ts';
 import {
-  type DestructionProof,
   type Sandbox,
   type SandboxBoot,
   type SandboxExit,
@@ -44,6 +44,14 @@ export class VmSandbox implements Sandbox {
   readonly channel: Duplex;
   readonly started: Promise<SandboxBoot>;
   readonly exited: Promise<SandboxExit>;
+  readonly destroy = destruction(async () => {
+    this.#end(destroyedExit);
+    await this.#qemu.kill();
+    this.#init.close();
+    this.#qmp.close();
+    // The only other process. It works on the volume, which has no name: with the last of its users it is gone.
+    await this.#formatted.catch(() => {});
+  });
   readonly #spec: SandboxSpec;
   readonly #parts: MachineParts;
   readonly #qemu: QemuProcess;
@@ -56,7 +64,6 @@ export class VmSandbox implements Sandbox {
   readonly #reports: GuestReports = {};
   #booted: SandboxBoot | undefined;
   #shutdownReason: string | undefined;
-  #destruction: Promise<DestructionProof> | undefined;
 
   private constructor(spec: SandboxSpec, parts: MachineParts, qemu: QemuProcess, formatted: Promise<void>) {
     this.#spec = spec;
@@ -140,26 +147,6 @@ export class VmSandbox implements Sandbox {
   signal(signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
     // Before it has started there is nothing to signal, and afterwards nobody who would hear it.
     this.started.then(() => this.#init.send(`signal ${constants.signals[signal]}`)).catch(() => {});
-  }
-
-  destroy(): Promise<DestructionProof> {
-    this.#destruction ??= this.#destroy().catch((error: unknown) => {
-      // Whoever asks again makes another attempt.
-      this.#destruction = undefined;
-      throw error;
-    });
-    return this.#destruction;
-  }
-
-  async #destroy(): Promise<DestructionProof> {
-    const start = performance.now();
-    this.#end(destroyedExit);
-    await this.#qemu.kill();
-    this.#init.close();
-    this.#qmp.close();
-    // The only other process. It works on the volume, which has no name: with the last of its users it is gone.
-    await this.#formatted.catch(() => {});
-    return { processesReaped: true, nothingLeft: true, milliseconds: performance.now() - start };
   }
 
   #hear(event: GuestEvent): void {
