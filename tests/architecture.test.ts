@@ -61,6 +61,47 @@ function objection(packageName: string, { file, target }: Import): string | unde
   return undefined;
 }
 
+/** Files of a package that import each other in a circle, types included; undefined when there is no circle. */
+function circleIn(imports: readonly Import[]): string[] | undefined {
+  const targets = new Map<string, string[]>();
+  for (const { file, target } of imports) {
+    if (!target.startsWith('.')) continue;
+    targets.set(file, [...(targets.get(file) ?? []), join(file, '..', target)]);
+  }
+  const isCleared = new Set<string>();
+  const circleThrough = (file: string, way: readonly string[]): string[] | undefined => {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
+    if (isCleared.has(file)) return undefined;
+    for (const target of targets.get(file) ?? []) {
+      const circle = circleThrough(target, [...way, file]);
+      if (circle) return circle;
+    }
+    isCleared.add(file);
+    return undefined;
+  };
+  for (const file of targets.keys()) {
+    const circle = circleThrough(file, []);
+    if (circle) return circle;
+  }
+  return undefined;
+}
+
+test.each(Object.keys(allowedPackages))('no files of %s import each other in a circle', (packageName) => {
+  expect(circleIn(importsOf(packageName))).toBeUndefined();
+});
+
+test('a circle is found, also one that does not begin where the search does', () => {
+  const imports = [
+    { file: 'server.ts', target: './http/route.ts' },
+    { file: 'http/route.ts', target: '../identity/index.ts' },
+    { file: 'identity/index.ts', target: './routes.ts' },
+    { file: 'identity/routes.ts', target: '../http/route.ts' },
+  ];
+  const circle = ['http/route.ts', 'identity/index.ts', 'identity/routes.ts', 'http/route.ts'];
+  expect(circleIn(imports)).toEqual(circle);
+  expect(circleIn(imports.slice(0, 3))).toBeUndefined();
+});
+
 test.each(Object.keys(allowedPackages))('%s imports only what the architecture allows', (packageName) => {
   const imports = importsOf(packageName);
   expect(imports.length).toBeGreaterThan(0);

@@ -108,7 +108,8 @@ test('a stack has a bounded number of tags', async () => {
 /** The status that a call is answered whose body is announced and does not come. */
 async function statusBeforeBody(path: string, authorization?: string): Promise<number | undefined> {
   const headers = { 'content-length': 60 * 1024 * 1024, ...(authorization && { authorization }) };
-  const outgoing = request(server.server.url + path, { method: 'POST', headers });
+  const method = /(checkpoint|journalentries)$/.test(path) ? 'PATCH' : 'POST';
+  const outgoing = request(server.server.url + path, { method, headers });
   outgoing.on('error', () => undefined);
   outgoing.flushHeaders();
   const [answer]: IncomingMessage[] = await once(outgoing, 'response');
@@ -117,11 +118,17 @@ async function statusBeforeBody(path: string, authorization?: string): Promise<n
 }
 
 test('nobody has the server keep a body without a credential for it', async () => {
-  const path = await server.makeStack('no-credential');
-  expect(await statusBeforeBody(`${path}/import`)).toBe(401);
-  expect(await statusBeforeBody(`${path}/import`, 'token pul-guessed')).toBe(401);
-  expect(await statusBeforeBody(`${path}/update/${crypto.randomUUID()}/complete`)).toBe(401);
+  const { stack, updateId, run } = await startHostileRun('no-credential');
+  const update = `${stack}/update/${updateId}`;
+  expect(await statusBeforeBody(`${stack}/import`)).toBe(401);
+  expect(await statusBeforeBody(`${stack}/import`, 'token pul-guessed')).toBe(401);
+  expect(await statusBeforeBody(`${update}/checkpoint`)).toBe(401);
+  for (const call of ['checkpoint', 'journalentries', 'events/batch', 'renew_lease', 'complete']) {
+    expect(await statusBeforeBody(`${update}/${call}`, 'update-token slp-update-guessed'), call).toBe(403);
+  }
   expect(await statusBeforeBody('/nothing')).toBe(404);
-  expect(await statusBeforeBody(`${runnerContractPath}/claim`, 'token slp-pool-guessed')).toBe(413);
-  expect(await statusBeforeBody(`${runnerContractPath}/log`, 'lease slp-lease-guessed')).toBe(413);
+  expect(await statusBeforeBody(`${runnerContractPath}/claim`, 'token slp-pool-guessed')).toBe(401);
+  expect(await statusBeforeBody(`${runnerContractPath}/log`, 'lease slp-lease-guessed')).toBe(409);
+  // With one, a runner has it keep less than a CLI.
+  expect(await statusBeforeBody(`${runnerContractPath}/log`, `lease ${run.claim.leaseToken}`)).toBe(413);
 });

@@ -1,6 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Environment } from './environment.ts';
 
 /** Certificate authorities as PEM files. */
 export interface CertificateFiles {
@@ -8,6 +7,11 @@ export interface CertificateFiles {
   readonly bundle: string;
   /** The extra ones alone. */
   readonly extra: string;
+}
+
+/** What of the image's environment says where its certificates are. */
+interface ImageEnvironment {
+  readonly SSL_CERT_FILE?: string;
 }
 
 /** Where distributions keep their bundle: Debian and Alpine, Red Hat, SUSE. */
@@ -25,7 +29,7 @@ const systemBundles = [
 export async function writeCertificateFiles(
   directory: string,
   extraCertificates: string,
-  imageEnvironment: Environment,
+  imageEnvironment: ImageEnvironment,
 ): Promise<CertificateFiles> {
   const files = {
     bundle: join(directory, 'ca-certificates.crt'),
@@ -37,7 +41,7 @@ export async function writeCertificateFiles(
   return files;
 }
 
-async function systemCertificates(imageEnvironment: Environment): Promise<string> {
+async function systemCertificates(imageEnvironment: ImageEnvironment): Promise<string> {
   for (const path of [imageEnvironment.SSL_CERT_FILE, ...systemBundles]) {
     if (path === undefined) continue;
     try {

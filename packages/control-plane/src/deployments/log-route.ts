@@ -4,6 +4,7 @@ import * as z from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { badRequest, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userToken } from '../identity/index.ts';
 import { readLog, readStep } from '../logs/index.ts';
 import { stepsOfRuns } from '../queue/index.ts';
 import { updatesOfRun } from '../stacks/index.ts';
@@ -36,7 +37,7 @@ export function logRoute(app: FastifyInstance, controlPlane: ControlPlane): void
   route(
     app,
     controlPlane,
-    { method: 'GET', path, access: 'user', params: deploymentPath, query },
+    { method: 'GET', path, access: userToken, params: deploymentPath, query },
     async (call) => {
       const deployment = await openDeployment(controlPlane, call.principal, call.params);
       if (call.query.job === undefined) {

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userToken } from '../identity/index.ts';
 import { cancelRun, stepsOfRuns } from '../queue/index.ts';
 import { openStack, updatesOfRun } from '../stacks/index.ts';
 import { createDeployment } from './create.ts';
@@ -24,7 +25,7 @@ import { settingsRoutes } from './settings-routes.ts';
 import { nestedUpdateAnswer, updateAnswer } from './update-presentation.ts';
 
 const path = '/api/stacks/:organization/:project/:stack/deployments';
-const access = 'user';
+const access = userToken;
 
 const listQuery = z.object({
   page: z.coerce.number().int().min(1).max(1_000_000).default(1),

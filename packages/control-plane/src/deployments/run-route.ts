@@ -4,6 +4,7 @@ import * as z from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userToken } from '../identity/index.ts';
 import { findRun, reportOfRun, stepsOfRuns } from '../queue/index.ts';
 import { openStack } from '../stacks/index.ts';
 import { stackOfRun } from './record.ts';
@@ -15,7 +16,7 @@ export function runRoute(app: FastifyInstance, controlPlane: ControlPlane): void
   route(
     app,
     controlPlane,
-    { method: 'GET', path: '/api/slipway/runs/:runId', access: 'user', params },
+    { method: 'GET', path: '/api/slipway/runs/:runId', access: userToken, params },
     async (call) => {
       const { runId } = call.params;
       const isRunId = z.uuid().safeParse(runId).success;

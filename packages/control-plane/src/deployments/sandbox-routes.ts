@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { ControlPlane } from '../control-plane.ts';
 import { badRequest, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userToken } from '../identity/index.ts';
 import { poolOfRun, sandboxSettingsOfPool } from '../pools/index.ts';
 import { openStack, type StackRecord, stackParams } from '../stacks/index.ts';
 import { grantSandbox, sandboxSettingsOfStack, setSandboxSettingsOfStack } from './sandbox-settings.ts';
@@ -10,7 +11,7 @@ import { findSettings } from './settings.ts';
 
 const path = '/api/slipway/stacks/:organization/:project/:stack/sandbox';
 const params = stackParams;
-const access = 'user';
+const access = userToken;
 
 /** What a stack wishes of its runs' sandboxes, and what it gets of its pool. */
 export function stackSandboxRoutes(app: FastifyInstance, controlPlane: ControlPlane): void {

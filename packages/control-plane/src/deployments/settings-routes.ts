@@ -4,12 +4,13 @@ import * as z from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { badRequest, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userToken } from '../identity/index.ts';
 import { openStack } from '../stacks/index.ts';
 import { DeploymentSecrets } from './sealing.ts';
 import { changeSettings, findSettings, removeSettings, type SettingsRevision } from './settings.ts';
 
 const path = '/api/stacks/:organization/:project/:stack/deployments/settings';
-const access = 'user';
+const access = userToken;
 const params = stackIdentity;
 const body = z.record(z.string(), z.json());
 

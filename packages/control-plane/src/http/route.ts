@@ -1,31 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
-import type { Principal } from '../identity/index.ts';
-import { authenticate, bearerOf } from './authentication.ts';
-import { badRequest, unauthorized } from './errors.ts';
+import { type Access, bearerOf } from './access.ts';
+import { parse, parseJson } from './parse.ts';
 
-/**
- * Which credential a route asks for.
- * - `public`: none.
- * - `user`: an access token of a user (`Authorization: token …`).
- * - `user-or-job`: that, or the job token of a run; the handler checks that the stack is the run's own.
- * - `pool`, `lease`, `update`: the credential of that scheme; the slice that owns it checks it.
- */
-export type Access = 'public' | 'user' | 'user-or-job' | 'pool' | 'lease' | 'update';
-
-type PrincipalFor<A extends Access> = A extends 'user'
-  ? Extract<Principal, { kind: 'user' }>
-  : A extends 'user-or-job'
-    ? Principal
-    : undefined;
-
-export interface Call<A extends Access, Params, Query, Body> {
+export interface Call<Principal, Params, Query, Body> {
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
-  readonly principal: PrincipalFor<A>;
-  /** The token of a `pool`, `lease` or `update` route; empty otherwise. */
+  /** Whom the credential of the call stands for. */
+  readonly principal: Principal;
+  /** The credential itself; empty where none is asked for. */
   readonly bearer: string;
   /** The body as it was received (after decompression), for documents that must be kept to the letter. */
   readonly bodyText: string;
@@ -33,52 +18,56 @@ export interface Call<A extends Access, Params, Query, Body> {
   readonly reply: FastifyReply;
 }
 
-export interface RouteDefinition<A extends Access, Params, Query, Body> {
+export interface RouteDefinition<Principal, Params, Query, Body> {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
-  readonly access: A;
+  readonly access: Access<Principal>;
   readonly params?: z.ZodType<Params>;
   readonly query?: z.ZodType<Query>;
   /** A schema for JSON bodies. Without one the body is not parsed: use `bodyText`. */
   readonly body?: z.ZodType<Body>;
+  /** Largest body, where that is less than what the server takes at most. */
+  readonly maximumBodyBytes?: number;
   /** Status of the answer when the handler sets none; 200, or 204 when the handler answers undefined. */
   readonly status?: number;
 }
 
-/** Runners send nothing larger: a batch of log lines has half a MiB. */
-const maximumRunnerBodyBytes = 8 * 1024 * 1024;
-
 /**
- * Declares one route: the credential is checked first, before the body is read (that of `pool`, `lease` and `update` is
- * only looked for then, and the slice checks it), then params, query and body are parsed (400 with the name of
- * what is wrong), then the handler answers a value that becomes JSON.
+ * Declares one route: the credential is looked up first, before the body is read; then params, query and body are
+ * parsed (400 with the name of what is wrong), then the handler answers a value that becomes JSON.
  */
-export function route<A extends Access, Params = unknown, Query = unknown, Body = undefined>(
+export function route<Principal, Params = unknown, Query = unknown, Body = undefined>(
   app: FastifyInstance,
   controlPlane: ControlPlane,
-  definition: RouteDefinition<A, Params, Query, Body>,
-  handler: (call: Call<A, Params, Query, Body>) => Promise<unknown>,
+  definition: RouteDefinition<Principal, Params, Query, Body>,
+  handler: (call: Call<Principal, Params, Query, Body>) => Promise<unknown>,
 ): void {
-  const { access } = definition;
-  const principals = new WeakMap<FastifyRequest, PrincipalFor<A>>();
+  const { access, maximumBodyBytes } = definition;
+  const callers = new WeakMap<
+    FastifyRequest,
+    Pick<Call<Principal, Params, Query, Body>, 'principal' | 'bearer'>
+  >();
   app.route({
     method: definition.method,
     url: definition.path,
     exposeHeadRoute: false,
-    ...((access === 'pool' || access === 'lease') && { bodyLimit: maximumRunnerBodyBytes }),
+    ...(maximumBodyBytes !== undefined && { bodyLimit: maximumBodyBytes }),
     // Bodies are kept in memory: not for somebody who has no credential.
     onRequest: async (request) => {
-      bearerFor(access, request);
-      const principal = await principalFor(controlPlane, access, request);
-      if (principal) principals.set(request, principal);
+      const bearer = bearerOf(request, access.scheme);
+      const principal = await access.principalOf(controlPlane, bearer, request);
+      callers.set(request, { principal, bearer });
     },
     handler: async (request, reply) => {
+      const caller = callers.get(request);
+      if (!caller) throw new Error(`Nobody looked up who calls ${definition.path}.`);
       const bodyText = typeof request.body === 'string' ? request.body : '';
       const call = {
-        principal: principals.get(request) as PrincipalFor<A>,
-        bearer: bearerFor(access, request),
-        params: parse('path', definition.params, request.params),
-        query: parse('query', definition.query, request.query),
+        ...caller,
+        params: definition.params
+          ? parse('path', definition.params, request.params)
+          : (request.params as Params),
+        query: definition.query ? parse('query', definition.query, request.query) : (request.query as Query),
         body: definition.body ? parse('body', definition.body, parseJson(bodyText)) : (undefined as Body),
         bodyText,
         request,
@@ -90,48 +79,4 @@ export function route<A extends Access, Params = unknown, Query = unknown, Body 
       return reply.code(definition.status ?? 200).send(answer);
     },
   });
-}
-
-async function principalFor<A extends Access>(
-  controlPlane: ControlPlane,
-  access: A,
-  request: FastifyRequest,
-): Promise<PrincipalFor<A>> {
-  if (access !== 'user' && access !== 'user-or-job') return undefined as PrincipalFor<A>;
-  const principal = await authenticate(controlPlane.db, request);
-  if (access === 'user' && principal.kind !== 'user') {
-    throw unauthorized('A job token does not open this.');
-  }
-  return principal as PrincipalFor<A>;
-}
-
-function bearerFor(access: Access, request: FastifyRequest): string {
-  switch (access) {
-    case 'pool':
-      return bearerOf(request, 'token');
-    case 'lease':
-      return bearerOf(request, 'lease');
-    case 'update':
-      return bearerOf(request, 'update-token');
-    default:
-      return '';
-  }
-}
-
-function parse<T>(where: string, schema: z.ZodType<T> | undefined, value: unknown): T {
-  if (!schema) return value as T;
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const place = issue && issue.path.length > 0 ? ` at "${issue.path.join('.')}"` : '';
-  throw badRequest(`Bad Request: invalid ${where}${place}: ${issue?.message}`);
-}
-
-function parseJson(text: string): unknown {
-  if (text === '') return {};
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw badRequest('Bad Request: the body is not JSON.');
-  }
 }

@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { ControlPlane } from '../control-plane.ts';
+import { anybody } from '../http/access.ts';
 import { route } from '../http/route.ts';
+import { userOrJobToken } from './access.ts';
 import { jobUser } from './job-user.ts';
 
 /** Who am I: what `pulumi login` and `pulumi whoami` ask. */
@@ -8,7 +10,7 @@ export function identityRoutes(app: FastifyInstance, controlPlane: ControlPlane)
   route(
     app,
     controlPlane,
-    { method: 'GET', path: '/api/user', access: 'user-or-job' },
+    { method: 'GET', path: '/api/user', access: userOrJobToken },
     async ({ principal }) => {
       const user = principal.kind === 'user' ? principal : await jobUser(controlPlane.db, principal);
       return {
@@ -27,7 +29,7 @@ export function identityRoutes(app: FastifyInstance, controlPlane: ControlPlane)
   route(
     app,
     controlPlane,
-    { method: 'GET', path: '/api/user/organizations/default', access: 'user-or-job' },
+    { method: 'GET', path: '/api/user/organizations/default', access: userOrJobToken },
     async ({ principal }) => {
       const user = principal.kind === 'user' ? principal : await jobUser(controlPlane.db, principal);
       // Capitals as the CLI decodes them: Go's default names (Pulumi CLI apitype.GetDefaultOrganizationResponse).
@@ -36,7 +38,7 @@ export function identityRoutes(app: FastifyInstance, controlPlane: ControlPlane)
   );
 
   // What this server can do beyond the base protocol (Pulumi CLI apitype/capabilities.go).
-  route(app, controlPlane, { method: 'GET', path: '/api/capabilities', access: 'public' }, async () => ({
+  route(app, controlPlane, { method: 'GET', path: '/api/capabilities', access: anybody }, async () => ({
     capabilities: [{ capability: 'batch-encrypt' }],
   }));
 }

@@ -1,4 +1,6 @@
 import type { Database } from '../database/database.ts';
+import type { Access } from '../http/access.ts';
+import { unauthorized } from '../http/errors.ts';
 import { hashToken, newToken } from '../identity/index.ts';
 
 export interface PoolRecord {
@@ -51,14 +53,19 @@ export async function ensureDefaultPool(
   });
 }
 
-/** The pool that a token opens. */
-export async function findPool(db: Database, token: string): Promise<PoolRecord | undefined> {
-  return db
-    .selectFrom('pools')
-    .select(['id', 'organization_id as organizationId', 'name'])
-    .where('token_hash', '=', hashToken(token))
-    .executeTakeFirst();
-}
+/** The token with which runners join a pool and claim its runs. */
+export const poolToken: Access<PoolRecord> = {
+  scheme: 'token',
+  principalOf: async ({ db }, token) => {
+    const pool = await db
+      .selectFrom('pools')
+      .select(['id', 'organization_id as organizationId', 'name'])
+      .where('token_hash', '=', hashToken(token))
+      .executeTakeFirst();
+    if (!pool) throw unauthorized('Unauthorized: no pool has this token. See `--pool-token` of the runner.');
+    return pool;
+  },
+};
 
 /** The pool of this id in the organization, or without an id its default pool; undefined when there is none. */
 export async function poolOfRun(

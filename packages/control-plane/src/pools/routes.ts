@@ -3,7 +3,7 @@ import * as z from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { badRequest, conflict, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
-import type { UserPrincipal } from '../identity/index.ts';
+import { type UserPrincipal, userToken } from '../identity/index.ts';
 import {
   createPool,
   listPools,
@@ -17,7 +17,7 @@ import { poolSandboxRoutes } from './sandbox-routes.ts';
 const path = '/api/orgs/:organization/agent-pools';
 const onePool = z.object({ organization: z.string().max(100), poolId: z.string().max(100) });
 const organizationOnly = onePool.pick({ organization: true });
-const access = 'user';
+const access = userToken;
 
 const body = z.object({
   name: z.string().min(1).max(100),

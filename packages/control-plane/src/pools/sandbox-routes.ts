@@ -4,13 +4,13 @@ import * as z from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { badRequest, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
-import type { UserPrincipal } from '../identity/index.ts';
+import { type UserPrincipal, userToken } from '../identity/index.ts';
 import { poolOfRun } from './pool.ts';
 import { sandboxSettingsOfPool, setSandboxSettingsOfPool } from './sandbox-settings.ts';
 
 const path = '/api/slipway/orgs/:organization/agent-pools/:poolId/sandbox';
 const params = z.object({ organization: z.string().max(100), poolId: z.string().max(100) });
-const access = 'user';
+const access = userToken;
 
 /** Sizes, limits and egress that a pool gives its runs, and the most that a stack may ask for. */
 export function poolSandboxRoutes(app: FastifyInstance, controlPlane: ControlPlane): void {

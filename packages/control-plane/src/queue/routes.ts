@@ -11,18 +11,22 @@ import {
 } from '@slipway/core';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ControlPlane } from '../control-plane.ts';
-import { notFound, unauthorized } from '../http/errors.ts';
-import { type Access, route } from '../http/route.ts';
+import type { Access } from '../http/access.ts';
+import { notFound } from '../http/errors.ts';
+import { route } from '../http/route.ts';
 import { appendLines } from '../logs/index.ts';
-import { findPool, findRunner, type PoolRecord, registerRunner } from '../pools/index.ts';
+import { findRunner, poolToken, registerRunner } from '../pools/index.ts';
 import { waitForClaim } from './claim-route.ts';
 import { endRun } from './finish.ts';
 import { handOutJob } from './job.ts';
-import { answerTo, lockLeasedRun, renewLease } from './lease.ts';
+import { answerTo, leaseToken, lockLeasedRun, renewLease } from './lease.ts';
 import { keepRecovering } from './recover.ts';
 import { storeSteps } from './report.ts';
 import { WakeUp } from './wake-up.ts';
 import { type Workflows, workflowOf } from './workflow.ts';
+
+/** Runners send nothing larger: a batch of log lines has half a MiB. */
+const maximumBodyBytes = 8 * 1024 * 1024;
 
 /** The server's side of the runner contract, and what keeps the queue moving. */
 export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, workflows: Workflows): void {
@@ -34,20 +38,14 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
   app.addHook('onClose', () => wakeUp.close());
   keepRecovering(app, controlPlane);
 
-  const poolOf = async (token: string): Promise<PoolRecord> => {
-    const pool = await findPool(db, token);
-    if (!pool) throw unauthorized('Unauthorized: no pool has this token. See `--pool-token` of the runner.');
-    return pool;
-  };
-  const call = <A extends Access>(name: string, access: A) =>
-    ({ method: 'POST', path: `${runnerContractPath}/${name}`, access }) as const;
+  const call = <Principal>(name: string, access: Access<Principal>) =>
+    ({ method: 'POST', path: `${runnerContractPath}/${name}`, access, maximumBodyBytes }) as const;
 
   route(
     app,
     controlPlane,
-    { ...call('register', 'pool'), body: registerRequest },
-    async ({ bearer, body, request }) => {
-      const pool = await poolOf(bearer);
+    { ...call('register', poolToken), body: registerRequest },
+    async ({ principal: pool, body, request }) => {
       const runnerId = await registerRunner(db, pool.id, body, request.ip);
       const { leaseSeconds, heartbeatSeconds } = leaseTiming;
       return { runnerId, poolName: pool.name, leaseSeconds, heartbeatSeconds };
@@ -57,9 +55,8 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
   route(
     app,
     controlPlane,
-    { ...call('claim', 'pool'), body: claimRequest },
-    async ({ bearer, body, reply }) => {
-      const pool = await poolOf(bearer);
+    { ...call('claim', poolToken), body: claimRequest },
+    async ({ principal: pool, body, reply }) => {
       const runner = await findRunner(db, pool.id, body.runnerId);
       if (!runner)
         throw notFound(`Not Found: the pool "${pool.name}" has no runner ${body.runnerId}: register again.`);
@@ -68,15 +65,15 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     },
   );
 
-  route(app, controlPlane, { ...call('heartbeat', 'lease'), body: heartbeatRequest }, async ({ bearer }) =>
+  route(app, controlPlane, { ...call('heartbeat', leaseToken), body: heartbeatRequest }, async ({ bearer }) =>
     answerTo(await renewLease(db, bearer)),
   );
 
-  route(app, controlPlane, { ...call('job', 'lease'), body: jobRequest }, async ({ bearer }) => ({
+  route(app, controlPlane, { ...call('job', leaseToken), body: jobRequest }, async ({ bearer }) => ({
     job: await handOutJob(db, workflows, bearer),
   }));
 
-  route(app, controlPlane, { ...call('steps', 'lease'), body: stepsRequest }, async ({ bearer, body }) =>
+  route(app, controlPlane, { ...call('steps', leaseToken), body: stepsRequest }, async ({ bearer, body }) =>
     db.transaction().execute(async (tx) => {
       const run = await renewLease(tx, bearer);
       await storeSteps(tx, run.id, body.steps, body.sandbox);
@@ -84,7 +81,7 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     }),
   );
 
-  route(app, controlPlane, { ...call('log', 'lease'), body: logRequest }, async ({ bearer, body }) =>
+  route(app, controlPlane, { ...call('log', leaseToken), body: logRequest }, async ({ bearer, body }) =>
     db.transaction().execute(async (tx) => {
       // The renewal locks the run: it cannot be taken from its runner between the check and the lines.
       const run = await renewLease(tx, bearer);
@@ -93,7 +90,7 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     }),
   );
 
-  route(app, controlPlane, { ...call('finish', 'lease'), body: finishRequest }, async ({ bearer, body }) =>
+  route(app, controlPlane, { ...call('finish', leaseToken), body: finishRequest }, async ({ bearer, body }) =>
     db.transaction().execute(async (tx) => {
       const run = await lockLeasedRun(tx, bearer);
       if (run.state !== 'finished') await endRun(tx, run.id, { ...body, leaseTokenStays: true }, now());

@@ -6,7 +6,7 @@ import { route } from '../http/route.ts';
 import { writeCheckpointOfUpdate } from './checkpoint.ts';
 import { appendToJournal } from './journal.ts';
 import { journalEntry } from './journal-entry.ts';
-import { leaseLost, runningUpdate, updateParams, updatePath } from './open-update.ts';
+import { leaseLost, runningUpdateToken, updateParams, updatePath } from './open-update.ts';
 import { elementsOf } from './raw-json.ts';
 import { splitState } from './state-document.ts';
 
@@ -17,9 +17,8 @@ export function checkpointRoutes(app: FastifyInstance, controlPlane: ControlPlan
   route(
     app,
     controlPlane,
-    { method: 'PATCH', path: `${updatePath}/checkpoint`, access: 'update', params: updateParams },
-    async ({ bearer, params, bodyText }) => {
-      const update = await runningUpdate(controlPlane, params.updateId, bearer);
+    { method: 'PATCH', path: `${updatePath}/checkpoint`, access: runningUpdateToken, params: updateParams },
+    async ({ principal: update, bodyText }) => {
       if (update.isPreview) throw forbidden('Forbidden: a preview does not change the state.');
       const state = splitState(bodyText, controlPlane.urls);
       if (!(await writeCheckpointOfUpdate(db, update.id, state))) throw leaseLost();
@@ -33,12 +32,11 @@ export function checkpointRoutes(app: FastifyInstance, controlPlane: ControlPlan
     {
       method: 'PATCH',
       path: `${updatePath}/journalentries`,
-      access: 'update',
+      access: runningUpdateToken,
       params: updateParams,
       body: journalBody,
     },
-    async ({ bearer, params, body, bodyText }) => {
-      const update = await runningUpdate(controlPlane, params.updateId, bearer);
+    async ({ principal: update, body, bodyText }) => {
       if (update.isPreview) throw forbidden('Forbidden: a preview does not change the state.');
       const texts = elementsOf(bodyText, ['entries']);
       const entries = body.entries.map((entry, index) => ({ entry, text: texts[index] ?? '' }));

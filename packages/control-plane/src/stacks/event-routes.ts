@@ -3,8 +3,9 @@ import { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { badRequest } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userOrJobToken } from '../identity/index.ts';
 import { engineEvent, readEvents, storeEvents } from './events.ts';
-import { leasedUpdate, openUpdate, updateParams, updatePath } from './open-update.ts';
+import { openUpdate, updateParams, updatePath, updateToken } from './open-update.ts';
 import { elementsOf } from './raw-json.ts';
 import { endExpiredUpdates } from './update.ts';
 
@@ -28,12 +29,11 @@ export function eventRoutes(
     {
       method: 'POST',
       path: `${updatePath}/events/batch`,
-      access: 'update',
+      access: updateToken,
       params: updateParams,
       body: eventsBody,
     },
-    async ({ bearer, params, body, bodyText }) => {
-      const update = await leasedUpdate(controlPlane, params.updateId, bearer);
+    async ({ principal: update, body, bodyText }) => {
       const secrets = update.runId ? await options.secretsOfRun(update.runId) : [];
       const texts = elementsOf(bodyText, ['events']);
       const events = body.events.map((event, index) => ({ ...event, text: texts[index] ?? '' }));
@@ -48,7 +48,7 @@ export function eventRoutes(
     {
       method: 'GET',
       path: `${updatePath}/events`,
-      access: 'user-or-job',
+      access: userOrJobToken,
       params: updateParams,
       query: eventsQuery,
     },

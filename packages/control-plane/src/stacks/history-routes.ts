@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userOrJobToken } from '../identity/index.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
 import { historyOf, updateInfo } from './update-info.ts';
 
@@ -31,7 +32,7 @@ export function historyRoutes(app: FastifyInstance, controlPlane: ControlPlane):
     {
       method: 'GET',
       path: `${stackPath}/updates`,
-      access: 'user-or-job',
+      access: userOrJobToken,
       params: stackParams,
       query: historyQuery,
     },
@@ -43,7 +44,7 @@ export function historyRoutes(app: FastifyInstance, controlPlane: ControlPlane):
   route(
     app,
     controlPlane,
-    { method: 'GET', path: `${stackPath}/updates/latest`, access: 'user-or-job', params: stackParams },
+    { method: 'GET', path: `${stackPath}/updates/latest`, access: userOrJobToken, params: stackParams },
     async ({ principal, params }) => {
       const stack = await openStack(controlPlane, principal, params);
       const [latest] = await history(stack.id, false, { page: 1, pageSize: 1 });
@@ -62,7 +63,7 @@ export function historyRoutes(app: FastifyInstance, controlPlane: ControlPlane):
     {
       method: 'GET',
       path: `${stackPath}/updates/latest/previews`,
-      access: 'user-or-job',
+      access: userOrJobToken,
       params: stackParams,
       query: historyQuery,
     },

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
+import type { Access } from '../http/access.ts';
 import { forbidden, notFound } from '../http/errors.ts';
+import { parse } from '../http/parse.ts';
 import type { Principal } from '../identity/index.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
 import { type LeasedUpdate, updateOfLease } from './update.ts';
@@ -23,27 +25,26 @@ export async function openUpdate(controlPlane: ControlPlane, principal: Principa
   return update;
 }
 
-/** The update whose lease the caller holds, running or over. Throws 403: the CLI then stops at once. */
-export async function leasedUpdate(
-  controlPlane: ControlPlane,
-  updateId: string,
-  token: string,
-): Promise<LeasedUpdate> {
-  const update = await updateOfLease(controlPlane.db, updateId, token);
-  if (!update) throw leaseLost();
-  return update;
-}
+/** The token with which the CLI writes for its update, running or over. Throws 403: the CLI then stops at once. */
+export const updateToken: Access<LeasedUpdate> = {
+  scheme: 'update-token',
+  principalOf: async ({ db }, token, request) => {
+    const { updateId } = parse('path', updateParams, request.params);
+    const update = await updateOfLease(db, updateId, token);
+    if (!update) throw leaseLost();
+    return update;
+  },
+};
 
-/** The same, while the update is running. */
-export async function runningUpdate(
-  controlPlane: ControlPlane,
-  updateId: string,
-  token: string,
-): Promise<LeasedUpdate> {
-  const update = await leasedUpdate(controlPlane, updateId, token);
-  if (!update.running) throw leaseLost();
-  return update;
-}
+/** The same, while the update is running. It may end while the body is read: what writes its state looks again. */
+export const runningUpdateToken: Access<LeasedUpdate> = {
+  scheme: 'update-token',
+  principalOf: async (controlPlane, token, request) => {
+    const update = await updateToken.principalOf(controlPlane, token, request);
+    if (!update.running) throw leaseLost();
+    return update;
+  },
+};
 
 /** What a CLI reads when its update is over: it then stops at once. */
 export function leaseLost() {

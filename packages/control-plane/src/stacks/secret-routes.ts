@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { badRequest } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userOrJobToken } from '../identity/index.ts';
 import { AuthenticationFailed, openForStack, sealForStack } from '../secrets/index.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
 
@@ -28,7 +29,7 @@ export function secretRoutes(app: FastifyInstance, controlPlane: ControlPlane): 
     route(
       app,
       controlPlane,
-      { method: 'POST', path: `${stackPath}/${name}`, access: 'user-or-job', params: stackParams, body },
+      { method: 'POST', path: `${stackPath}/${name}`, access: userOrJobToken, params: stackParams, body },
       async (call) => answer((await openStack(controlPlane, call.principal, call.params)).id, call.body),
     );
 

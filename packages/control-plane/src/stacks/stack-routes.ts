@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { badRequest, conflict, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userOrJobToken, userToken } from '../identity/index.ts';
 import { countResources, writeCheckpoint } from './checkpoint.ts';
 import { listStacks } from './list-stacks.ts';
 import { findValue } from './raw-json.ts';
@@ -31,14 +32,14 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
   route(
     app,
     controlPlane,
-    { method: 'GET', path: '/api/user/stacks', access: 'user-or-job', query: listQuery },
+    { method: 'GET', path: '/api/user/stacks', access: userOrJobToken, query: listQuery },
     ({ principal, query }) => listStacks(db, principal, query),
   );
 
   route(
     app,
     controlPlane,
-    { method: 'HEAD', path: projectPath, access: 'user', params: projectParams },
+    { method: 'HEAD', path: projectPath, access: userToken, params: projectParams },
     async ({ principal, params }) => {
       const { rows } = await sql`
         SELECT 1 FROM stacks s JOIN projects p ON p.id = s.project_id JOIN organizations o ON o.id = p.organization_id
@@ -53,7 +54,7 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
   route(
     app,
     controlPlane,
-    { method: 'POST', path: projectPath, access: 'user', params: projectParams, body: createBody },
+    { method: 'POST', path: projectPath, access: userToken, params: projectParams, body: createBody },
     async ({ principal, params: { organization, project }, body, bodyText }) => {
       if (!principal.organizations.includes(organization))
         throw notFound(`Not Found: Organization '${organization}'`);
@@ -83,7 +84,7 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
   route(
     app,
     controlPlane,
-    { method: 'GET', path: stackPath, access: 'user-or-job', params: stackParams },
+    { method: 'GET', path: stackPath, access: userOrJobToken, params: stackParams },
     async ({ principal, params }) => {
       const stack = await openStack(controlPlane, principal, params);
       await endExpiredUpdates(db, controlPlane.now(), stack.id);
@@ -110,7 +111,7 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
   route(
     app,
     controlPlane,
-    { method: 'DELETE', path: stackPath, access: 'user-or-job', params: stackParams, query: forceQuery },
+    { method: 'DELETE', path: stackPath, access: userOrJobToken, params: stackParams, query: forceQuery },
     async ({ principal, params, query }) => {
       const stack = await openStack(controlPlane, principal, params);
       await endExpiredUpdates(db, controlPlane.now(), stack.id);
@@ -137,7 +138,7 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
     {
       method: 'PATCH',
       path: `${stackPath}/tags`,
-      access: 'user-or-job',
+      access: userOrJobToken,
       params: stackParams,
       body: stackTags,
     },
@@ -155,7 +156,7 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
   route(
     app,
     controlPlane,
-    { method: 'POST', path: `${stackPath}/rename`, access: 'user', params: stackParams, body: renameBody },
+    { method: 'POST', path: `${stackPath}/rename`, access: userToken, params: stackParams, body: renameBody },
     async ({ principal, params, body }) => {
       const stack = await openStack(controlPlane, principal, params);
       // An empty name means that it stays.

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { conflict } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userOrJobToken } from '../identity/index.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { readJournaledState } from './journal.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
@@ -15,7 +16,7 @@ export function stateRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
   const latest = Number.MAX_SAFE_INTEGER;
 
   const exportAt = (path: string, params: z.ZodType<z.infer<typeof stackParams> & { version?: number }>) =>
-    route(app, controlPlane, { method: 'GET', path, access: 'user-or-job', params }, async (call) => {
+    route(app, controlPlane, { method: 'GET', path, access: userOrJobToken, params }, async (call) => {
       const stack = await openStack(controlPlane, call.principal, call.params);
       const version = Math.min(call.params.version ?? latest, 2 ** 31 - 1);
       // The journal first: when its update ends meanwhile, it has become the checkpoint.
@@ -30,7 +31,7 @@ export function stateRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
   route(
     app,
     controlPlane,
-    { method: 'POST', path: `${stackPath}/import`, access: 'user-or-job', params: stackParams },
+    { method: 'POST', path: `${stackPath}/import`, access: userOrJobToken, params: stackParams },
     async ({ principal, params, bodyText }) => {
       const stack = await openStack(controlPlane, principal, params);
       const state = splitState(bodyText, urls);

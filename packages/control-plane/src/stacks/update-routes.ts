@@ -3,13 +3,14 @@ import { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { conflict } from '../http/errors.ts';
 import { route } from '../http/route.ts';
+import { userOrJobToken } from '../identity/index.ts';
 import {
-  leasedUpdate,
   leaseLost,
   openUpdate,
-  runningUpdate,
+  runningUpdateToken,
   updateParams,
   updatePath,
+  updateToken,
 } from './open-update.ts';
 import { openStack, stackParams, stackPath, stackTags } from './stack.ts';
 import type { UpdateKind } from './tables.ts';
@@ -43,7 +44,7 @@ export function updateRoutes(
       {
         method: 'POST',
         path: `${stackPath}/${kind}`,
-        access: 'user-or-job',
+        access: userOrJobToken,
         params: stackParams,
         body: createBody,
       },
@@ -69,7 +70,7 @@ export function updateRoutes(
   route(
     app,
     controlPlane,
-    { method: 'POST', path: updatePath, access: 'user-or-job', params: updateParams, body: startBody },
+    { method: 'POST', path: updatePath, access: userOrJobToken, params: updateParams, body: startBody },
     async ({ principal, params, body }) => {
       const update = await openUpdate(controlPlane, principal, params);
       const started = await startUpdate(controlPlane, update, body.tags ?? undefined, options.leaseSeconds);
@@ -84,7 +85,7 @@ export function updateRoutes(
   route(
     app,
     controlPlane,
-    { method: 'GET', path: updatePath, access: 'user-or-job', params: updateParams },
+    { method: 'GET', path: updatePath, access: userOrJobToken, params: updateParams },
     async ({ principal, params }) => {
       const update = await openUpdate(controlPlane, principal, params);
       return { status: statusOf(update), events: [] };
@@ -98,17 +99,12 @@ export function updateRoutes(
     {
       method: 'POST',
       path: `${updatePath}/renew_lease`,
-      access: 'update',
+      access: runningUpdateToken,
       params: updateParams,
       body: renewBody,
     },
-    async ({ bearer, params, body }) => {
-      await runningUpdate(controlPlane, params.updateId, bearer);
-      const leaseEndsAt = await renewLease(
-        db,
-        params.updateId,
-        Math.min(body.duration, options.leaseSeconds),
-      );
+    async ({ principal: update, bearer, body }) => {
+      const leaseEndsAt = await renewLease(db, update.id, Math.min(body.duration, options.leaseSeconds));
       if (!leaseEndsAt) throw leaseLost();
       return { token: bearer, tokenExpiration: Math.floor(leaseEndsAt.getTime() / 1000) };
     },
@@ -123,13 +119,12 @@ export function updateRoutes(
     {
       method: 'POST',
       path: `${updatePath}/complete`,
-      access: 'update',
+      access: updateToken,
       params: updateParams,
       body: completeBody,
     },
-    async ({ bearer, params, body }) => {
+    async ({ principal: update, body }) => {
       // Idempotent: the same call may come twice, and a completed update stays as it is.
-      const update = await leasedUpdate(controlPlane, params.updateId, bearer);
       await completeUpdate(
         db,
         update.id,
@@ -143,7 +138,7 @@ export function updateRoutes(
   route(
     app,
     controlPlane,
-    { method: 'POST', path: `${updatePath}/cancel`, access: 'user-or-job', params: updateParams },
+    { method: 'POST', path: `${updatePath}/cancel`, access: userOrJobToken, params: updateParams },
     async ({ principal, params }) => {
       const update = await openUpdate(controlPlane, principal, params);
       await cancelUpdate(db, update.id, controlPlane.now());
