@@ -38,6 +38,10 @@ export const causes = {
     remedy:
       'Read the log of the step "Download dependencies"; private registries are set up in pre-run commands.',
   },
+  'egress-refused': {
+    sentence: 'The run tried to reach something that it may not reach.',
+    remedy: 'The egress record of the run lists all that was refused.',
+  },
   'executor-crashed': {
     sentence: 'The executor ended without a result.',
     remedy: 'A command of the run may have killed it; read the last lines of the log.',

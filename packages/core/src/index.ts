@@ -1,5 +1,6 @@
 export * from './cause.ts';
 export * from './deployment-settings.ts';
+export * from './egress.ts';
 export * from './executor-protocol.ts';
 export * from './job.ts';
 export * from './masking.ts';

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { cause } from './cause.ts';
+import { egressRecord } from './egress.ts';
 import { job } from './job.ts';
 import { stackIdentity } from './names.ts';
 import { isolationKind, operation, platform, runOutcome, stepStatus, workflow } from './run.ts';
@@ -149,6 +150,8 @@ export const finishRequest = z.object({
   phaseMilliseconds: z.record(z.string(), z.number()),
   /** Number of the last log line; the runner sends `finish` only when all were acknowledged. */
   lastSequence: z.number().int().min(0),
+  /** Where the run went; absent where it had no network yet. */
+  egress: egressRecord.optional(),
 });
 export type FinishRequest = z.infer<typeof finishRequest>;
 

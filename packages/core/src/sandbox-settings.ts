@@ -7,12 +7,17 @@ import { type SandboxSize, sandboxSize } from './run.ts';
  * both say when it is queued, and keeps it.
  */
 
+const hostName =
+  /^(\*\.)?([a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?\.?$/;
+const addressOrNetwork = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
+
 /** A host name, `*.` and a name (any name below it), an IP address or a network (CIDR). */
 export const egressHost = z
   .string()
   .max(255)
-  .regex(
-    /^(\*\.)?([a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?\.?$|^[0-9a-fA-F:.]+(\/\d{1,3})?$/,
+  .refine(
+    // What looks like an address is none of a host, also when it is a wrong one.
+    (host) => (/[:/]|^[\d.]+$/.test(host) ? addressOrNetwork.safeParse(host).success : hostName.test(host)),
     'write a host name, "*." and a name, an IP address, or a network such as 10.1.0.0/16',
   );
 

@@ -93,3 +93,19 @@ test.each([
 ])('an allowed host: %s', (_, host, isAllowed) => {
   expect(sandboxSettings.safeParse({ egress: allow(host) }).success).toBe(isAllowed);
 });
+
+describe('a host of an egress policy', () => {
+  test.each([
+    ...['registry.npmjs.org', 'localhost', '*.example.com', 'example.com.', '_dmarc.example.com'],
+    ...['10.1.2.3', '10.1.0.0/16', '2001:db8::1', '2001:db8::/32', '::ffff:10.0.0.1'],
+  ])('may be %s', (host) => {
+    expect(sandboxSettings.safeParse({ egress: allow(host) }).success).toBe(true);
+  });
+
+  test.each([
+    ...['', '*', '*.', 'a b', 'https://example.com', 'example.com/path', 'example.com:443', '-a.example'],
+    ...['10.1.2.300', '10.1.2', '10.0.0.0/33', '::1::', '2001:db8::/129', 'a.example\nserver=/b/1.1.1.1'],
+  ])('may not be %j', (host) => {
+    expect(sandboxSettings.safeParse({ egress: allow(host) }).success).toBe(false);
+  });
+});
