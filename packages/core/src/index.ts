@@ -2,6 +2,7 @@ export * from './cause.ts';
 export * from './deployment-settings.ts';
 export * from './egress.ts';
 export * from './executor-protocol.ts';
+export * from './image-registry.ts';
 export * from './job.ts';
 export * from './masking.ts';
 export * from './names.ts';

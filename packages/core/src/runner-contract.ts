@@ -9,7 +9,7 @@ import { runSandbox } from './sandbox-settings.ts';
 /**
  * The contract between runner and control plane: JSON over HTTP, POST only, and only the runner calls.
  *
- * `register` and `claim` carry the pool token (`Authorization: token …`). Every other call carries the lease token
+ * `register`, `claim` and `images` carry the pool token (`Authorization: token …`). Every other call carries the lease token
  * of its run (`Authorization: lease …`): it is made anew at each claim, so it is also the fencing token. A call with
  * a lease token that is no longer the run's is answered 409 with code 409: the runner destroys the sandbox and
  * forgets the run.
@@ -78,6 +78,35 @@ export const claimResponse = z.object({
   leaseSeconds: z.number(),
 });
 export type ClaimResponse = z.infer<typeof claimResponse>;
+
+/** A login at the registry of an executor image. */
+export const registryCredentials = z.object({ username: z.string(), password: z.string() });
+export type RegistryCredentials = z.infer<typeof registryCredentials>;
+
+/** Asked from the claim on, while the run is prepared. Repeating it is harmless. */
+export const imageCredentialsRequest = z.object({});
+/** Null: the settings name none, and the runner logs in as its host does. */
+export const imageCredentialsResponse = z.object({ credentials: registryCredentials.nullable() });
+
+/**
+ * Which images runs of the pool may ask for one day: those that the settings of its stacks name. The call is held open
+ * until that is something else than `knownRevision` (null: nothing is known), for at most `waitSeconds`.
+ */
+export const imagesRequest = z.object({
+  runnerId: z.string(),
+  knownRevision: z.string().max(100).nullable(),
+  waitSeconds: z.number().min(0).max(30),
+});
+export type ImagesRequest = z.infer<typeof imagesRequest>;
+/** An image that somebody may run one day, and the login that its settings name. */
+export const wantedImage = z.object({
+  reference: z.string(),
+  credentials: registryCredentials.nullable(),
+});
+export type WantedImage = z.infer<typeof wantedImage>;
+/** Answer to `images`; 204 without a body when the known revision still holds. */
+export const imagesResponse = z.object({ revision: z.string(), images: z.array(wantedImage).max(1000) });
+export type ImagesResponse = z.infer<typeof imagesResponse>;
 
 /** What an answer may ask of the runner. */
 export const runCommand = z.enum(['cancel']);

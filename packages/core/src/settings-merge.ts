@@ -1,4 +1,5 @@
 import { type StoredSettings, storedSettings } from './deployment-settings.ts';
+import { registryOf } from './image-registry.ts';
 
 /** A JSON value; a member that is `undefined` counts as absent. */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
@@ -23,10 +24,15 @@ export function mergePatch(target: JsonObject, patch: JsonObject): JsonObject {
   return Object.fromEntries(merged);
 }
 
-/** Stored settings with a patch applied, and its consequences: see `mirrorGitHub` and `keepOneLogin`. */
+/**
+ * Stored settings with a patch applied, and its consequences: see `mirrorGitHub`, `keepOneLogin` and
+ * `keepLoginAtItsRegistry`.
+ */
 export function mergeSettings(stored: StoredSettings, patch: StoredSettings): StoredSettings {
   const base = changesProvider(stored, patch) ? { ...stored, vcs: undefined, gitHub: undefined } : stored;
-  return storedSettings.parse(mergePatch(base, mirrorGitHub(base, keepOneLogin(patch))));
+  return storedSettings.parse(
+    mergePatch(base, mirrorGitHub(base, keepLoginAtItsRegistry(base, keepOneLogin(patch)))),
+  );
 }
 
 /**
@@ -40,6 +46,16 @@ function keepOneLogin(patch: StoredSettings): StoredSettings {
   if (!given || !kept) return patch;
   const gitAuth = { sshAuth: null, accessToken: null, basicAuth: null, [kept]: given[kept] };
   return { ...patch, sourceContext: { ...patch.sourceContext, git: { ...git, gitAuth } } };
+}
+
+/** The login of an image is not kept for another registry: whoever named that one would be sent the password. */
+function keepLoginAtItsRegistry(stored: StoredSettings, patch: StoredSettings): StoredSettings {
+  const present = stored.executorContext?.executorImage;
+  const given = patch.executorContext?.executorImage;
+  if (!present || !given || given.credentials !== undefined) return patch;
+  if (registryOf(given.reference) === registryOf(present.reference)) return patch;
+  const executorImage = { ...given, credentials: null };
+  return { ...patch, executorContext: { ...patch.executorContext, executorImage } };
 }
 
 /** Settings of another version control system are not merged into those of the former. */

@@ -2,6 +2,7 @@ import {
   deploymentOptions,
   type Job,
   openedSettings,
+  type RegistryCredentials,
   type RunOutline,
   runSandbox,
   storedSettings,
@@ -10,6 +11,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
 import { issueJobToken } from '../identity/index.ts';
 import type { RunRecord, WorkflowRuns } from '../queue/index.ts';
+import { imagesOfPool } from './images.ts';
 import { stackById } from './record.ts';
 import { DeploymentSecrets } from './sealing.ts';
 import { gitCredentialsOf, gitSourceOf } from './source.ts';
@@ -31,10 +33,23 @@ export interface DeploymentRunOptions {
 
 /** What the queue and the state backend are told about the runs of deployments. */
 export function deploymentRuns(
-  { masterKey }: Pick<ControlPlane, 'masterKey'>,
+  { masterKey, log }: Pick<ControlPlane, 'masterKey' | 'log'>,
   { cancelGraceSeconds }: DeploymentRunOptions,
 ): WorkflowRuns {
-  return { outline: (db, run) => outlineOf(db, run, cancelGraceSeconds), job, secrets };
+  return {
+    outline: (db, run) => outlineOf(db, run, cancelGraceSeconds),
+    imageCredentials,
+    images: (db, pool) => imagesOfPool({ db, masterKey, log }, pool),
+    job,
+    secrets,
+  };
+
+  async function imageCredentials(db: Database, run: RunRecord): Promise<RegistryCredentials | null> {
+    const deployment = await frozen(db, run.id);
+    const { open } = new DeploymentSecrets(masterKey, deployment.stackId);
+    const { settings } = openedSettings(JSON.parse(deployment.settings), open);
+    return settings.executorContext?.executorImage?.credentials ?? null;
+  }
 
   async function job(db: Database, run: RunRecord): Promise<Job> {
     const deployment = await frozen(db, run.id);

@@ -13,6 +13,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
 import { badRequest } from '../http/errors.ts';
 import { poolOfRun } from '../pools/index.ts';
+import { wakeImages } from '../queue/index.ts';
 import type { StackRecord } from '../stacks/index.ts';
 import { DeploymentSecrets } from './sealing.ts';
 
@@ -83,6 +84,7 @@ export async function changeSettings(
       )
       .returning('version')
       .executeTakeFirstOrThrow();
+    await wakeImages(tx);
     return { settings, source, version };
   });
 }

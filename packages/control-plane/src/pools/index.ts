@@ -1,4 +1,4 @@
-export { ensureDefaultPool, poolOfRun, poolToken } from './pool.ts';
+export { ensureDefaultPool, type PoolRecord, poolOfRun, poolToken } from './pool.ts';
 export { poolRoutes } from './routes.ts';
 export { findRunner, type RunnerRecord, registerRunner } from './runner.ts';
 export { sandboxSettingsOfPool } from './sandbox-settings.ts';

@@ -24,7 +24,7 @@ export async function waitForClaim(
 ): Promise<ClaimResponse | undefined> {
   const deadline = performance.now() + request.waitSeconds * 1000;
   for (;;) {
-    const { generation } = wakeUp;
+    const { generation } = wakeUp.claims;
     const claim = await claimRun(controlPlane, runner, request);
     if (claim) {
       const answer = await answerOf(controlPlane, workflows, claim);
@@ -33,7 +33,7 @@ export async function waitForClaim(
     }
     const left = deadline - performance.now();
     if (left <= 0) return undefined;
-    await wakeUp.waitBeyond(generation, Math.min(left, lookAgainMilliseconds), gone);
+    await wakeUp.claims.waitBeyond(generation, Math.min(left, lookAgainMilliseconds), gone);
     // A run claimed for nobody would wait until its lease ends.
     if (gone.aborted) return undefined;
   }

@@ -2,6 +2,8 @@ import {
   claimRequest,
   finishRequest,
   heartbeatRequest,
+  imageCredentialsRequest,
+  imagesRequest,
   jobRequest,
   leaseTiming,
   logRequest,
@@ -15,9 +17,10 @@ import type { Access } from '../http/access.ts';
 import { notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { appendLines } from '../logs/index.ts';
-import { findRunner, poolToken, registerRunner } from '../pools/index.ts';
+import { findRunner, type PoolRecord, poolToken, type RunnerRecord, registerRunner } from '../pools/index.ts';
 import { waitForClaim } from './claim-route.ts';
 import { endRun } from './finish.ts';
+import { waitForImages } from './images-route.ts';
 import { handOutJob } from './job.ts';
 import { answerTo, leaseToken, lockLeasedRun, renewLease } from './lease.ts';
 import { keepRecovering } from './recover.ts';
@@ -38,6 +41,11 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
   app.addHook('onClose', () => wakeUp.close());
   keepRecovering(app, controlPlane);
 
+  const knownRunner = async (pool: PoolRecord, runnerId: string): Promise<RunnerRecord> => {
+    const runner = await findRunner(db, pool.id, runnerId);
+    if (runner) return runner;
+    throw notFound(`Not Found: the pool "${pool.name}" has no runner ${runnerId}: register again.`);
+  };
   const call = <Principal>(name: string, access: Access<Principal>) =>
     ({ method: 'POST', path: `${runnerContractPath}/${name}`, access, maximumBodyBytes }) as const;
 
@@ -57,11 +65,30 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     controlPlane,
     { ...call('claim', poolToken), body: claimRequest },
     async ({ principal: pool, body, reply }) => {
-      const runner = await findRunner(db, pool.id, body.runnerId);
-      if (!runner)
-        throw notFound(`Not Found: the pool "${pool.name}" has no runner ${body.runnerId}: register again.`);
+      const runner = await knownRunner(pool, body.runnerId);
       const gone = AbortSignal.any([closing.signal, hungUp(reply)]);
       return waitForClaim({ controlPlane, workflows, wakeUp }, runner, body, gone);
+    },
+  );
+
+  route(
+    app,
+    controlPlane,
+    { ...call('images', poolToken), body: imagesRequest },
+    async ({ principal: pool, body, reply }) => {
+      await knownRunner(pool, body.runnerId);
+      const gone = AbortSignal.any([closing.signal, hungUp(reply)]);
+      return waitForImages({ controlPlane, workflows, wakeUp }, pool, body, gone);
+    },
+  );
+
+  route(
+    app,
+    controlPlane,
+    { ...call('image-credentials', leaseToken), body: imageCredentialsRequest },
+    async ({ bearer }) => {
+      const run = await renewLease(db, bearer);
+      return { credentials: await workflowOf(workflows, run).imageCredentials(db, run) };
     },
   );
 

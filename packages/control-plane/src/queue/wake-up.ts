@@ -4,6 +4,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import { connectionConfig, type Database } from '../database/database.ts';
 
 const channel = 'slipway_runs';
+const aboutImages = 'images';
 const reconnectMilliseconds = 1000;
 
 /** Wakes the waiting claims of every control plane on this database, once the transaction commits. */
@@ -11,23 +12,17 @@ export async function wakeClaims(db: Database): Promise<void> {
   await sql`SELECT pg_notify(${channel}, '')`.execute(db);
 }
 
-/**
- * Tells waiting claims that something may have become free to claim. It listens on one connection of its own; while
- * that is broken nothing wakes, and claims rely on looking again every few seconds.
- */
-export class WakeUp {
-  readonly #controlPlane: ControlPlane;
+/** Wakes the calls that wait for other images to prepare, likewise. */
+export async function wakeImages(db: Database): Promise<void> {
+  await sql`SELECT pg_notify(${channel}, ${aboutImages})`.execute(db);
+}
+
+/** Calls that wait for one kind of news. */
+export class Waiting {
   readonly #waiting = new Set<() => void>();
   #generation = 0;
-  #client: pg.Client | undefined;
-  #reconnect: NodeJS.Timeout | undefined;
-  #closed = false;
 
-  constructor(controlPlane: ControlPlane) {
-    this.#controlPlane = controlPlane;
-  }
-
-  /** Changes at each wake-up. Take it before looking for a run, and wait with it after: nothing between is missed. */
+  /** Changes at each wake-up. Take it before looking for news, and wait with it after: nothing between is missed. */
   get generation(): number {
     return this.#generation;
   }
@@ -44,17 +39,41 @@ export class WakeUp {
     this.#waiting.delete(resolve);
   }
 
+  wake(): void {
+    this.#generation += 1;
+    for (const resume of this.#waiting) resume();
+  }
+}
+
+/**
+ * Tells waiting claims that something may have become free to claim, and others that there may be other images to
+ * prepare. It listens on one connection of its own; while that is broken nothing wakes, and who waits relies on looking
+ * again every few seconds.
+ */
+export class WakeUp {
+  readonly claims = new Waiting();
+  readonly images = new Waiting();
+  readonly #controlPlane: ControlPlane;
+  #client: pg.Client | undefined;
+  #reconnect: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(controlPlane: ControlPlane) {
+    this.#controlPlane = controlPlane;
+  }
+
   async open(): Promise<void> {
     const client = new pg.Client(connectionConfig(this.#controlPlane.databaseLocation));
     this.#client = client;
-    client.on('notification', () => this.#wake());
+    client.on('notification', ({ payload }) => (payload === aboutImages ? this.images : this.claims).wake());
     client.on('error', () => this.#lost(client));
     client.on('end', () => this.#lost(client));
     try {
       await client.connect();
       await client.query(`LISTEN ${channel}`);
       // What was announced while nobody listened.
-      this.#wake();
+      this.claims.wake();
+      this.images.wake();
     } catch (error) {
       this.#controlPlane.log.warn({ err: error }, 'cannot listen for queued runs; trying again');
       this.#lost(client);
@@ -67,11 +86,6 @@ export class WakeUp {
     const client = this.#client;
     this.#client = undefined;
     await client?.end().catch(() => undefined);
-  }
-
-  #wake(): void {
-    this.#generation += 1;
-    for (const resume of this.#waiting) resume();
   }
 
   #lost(client: pg.Client): void {

@@ -1,5 +1,6 @@
-import type { Job, RunOutline, Workflow } from '@slipway/core';
+import type { Job, RegistryCredentials, RunOutline, WantedImage, Workflow } from '@slipway/core';
 import type { Database } from '../database/database.ts';
+import type { PoolRecord } from '../pools/index.ts';
 import type { RunRecord } from './run.ts';
 
 /**
@@ -9,6 +10,10 @@ import type { RunRecord } from './run.ts';
 export interface WorkflowRuns {
   /** What a runner needs to prepare; undefined when what the run is about is gone (its stack was removed). */
   outline(db: Database, run: RunRecord): Promise<RunOutline | undefined>;
+  /** How its runner logs in to the registry of the executor image; null as the runner's host does. */
+  imageCredentials(db: Database, run: RunRecord): Promise<RegistryCredentials | null>;
+  /** The executor images that runs of a pool may ask for one day, each once, so that its runners can prepare them. */
+  images(db: Database, pool: PoolRecord): Promise<readonly WantedImage[]>;
   /** Everything, secrets in clear. Asked again it answers the same, the job token included. */
   job(db: Database, run: RunRecord): Promise<Job>;
   /** Texts that must not appear in the run's log. */
