@@ -1,3 +1,6 @@
+import { formsOfSecret } from './secret-forms.ts';
+import { TextSearch } from './text-search.ts';
+
 /**
  * Hides secrets in text that comes in pieces. A secret is hidden also when it is split over two pieces, when it
  * overlaps with another, and in the forms in which programs print it: as is, URL-encoded, inside JSON, base64 (at
@@ -7,123 +10,14 @@
 /** What stands in the place of a secret. */
 export const maskText = '***';
 
-/** Shorter secrets are not masked: they would blank out ordinary text (a secret `1`, say). */
-export const minimumSecretLength = 4;
+/** The texts to be hidden, arranged for `maskWith` and `StreamMasker`. */
+export type SecretPatterns = TextSearch;
 
-/** A longer text is looked for in pieces of this length, so that what a stream holds back stays bounded. */
-export const maximumPatternLength = 1024;
-
-/** Shorter pieces of base64 would blank out ordinary text. */
-const minimumBase64Length = 8;
-
-/** Columns after which `base64` and `openssl base64` break their lines. */
-const base64LineLengths = [76, 64];
-
-/** Every form in which `secrets` are looked for, ready for `maskWith` and `StreamMasker`. */
-export function maskPatterns(secrets: readonly string[]): SecretPatterns {
-  const patterns = new Set<string>();
-  for (const secret of secrets) {
-    for (const form of new Set([secret, ...secret.split(/\r?\n/)])) {
-      const text = form.trim();
-      if (text.length < minimumSecretLength) continue;
-      for (const printed of [...textForms(text), ...base64Forms(text)]) {
-        for (const piece of piecesOf(printed)) patterns.add(piece);
-      }
-    }
-  }
-  return new SecretPatterns(patterns);
-}
-
-/** How programs print a text: as is, in URLs (two dialects), in JSON (Go also escapes `<`, `>` and `&`). */
-function textForms(text: string): string[] {
-  const urlEncoded = encodeURIComponent(text.toWellFormed());
-  const formEncoded = urlEncoded
-    .replaceAll('%20', '+')
-    .replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
-  const json = JSON.stringify(text).slice(1, -1);
-  const goJson = json.replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
-  return [text, urlEncoded, formEncoded, json, goJson];
-}
-
-/** The characters of the base64 text that `text` alone decides, whatever stands around it, per alignment. */
-function base64Forms(text: string): string[] {
-  const bytes = Buffer.from(text, 'utf8');
-  const cores = [0, 1, 2].map((before) => {
-    const padded = Buffer.concat([Buffer.alloc(before), bytes]);
-    return padded.toString('base64').slice(Math.ceil((before * 8) / 6), Math.floor((padded.length * 8) / 6));
-  });
-  const whole = bytes.toString('base64');
-  const lines = base64LineLengths
-    .filter((length) => whole.length > length)
-    .flatMap((length) => whole.match(new RegExp(`.{1,${length}}`, 'g')) ?? []);
-  return [...cores, ...lines]
-    .filter((form) => form.length >= minimumBase64Length)
-    .flatMap((form) => [form, form.replaceAll('+', '-').replaceAll('/', '_')]);
-}
-
-/** `text` in pieces of at most `maximumPatternLength` that cover all of it; none of them is a short rest. */
-function piecesOf(text: string): string[] {
-  if (text.length <= maximumPatternLength) return [text];
-  const pieces = [text.slice(-maximumPatternLength)];
-  for (let start = 0; start + maximumPatternLength < text.length; start += maximumPatternLength) {
-    pieces.push(text.slice(start, start + maximumPatternLength));
-  }
-  return pieces;
-}
-
-/** A stretch of a text, from `start` to before `end`. */
-interface Span {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** The texts to be hidden, arranged so that one pass over a text finds all of them. Made by `maskPatterns`. */
-export class SecretPatterns {
-  /** Patterns by their first `minimumSecretLength` characters, longest first. */
-  readonly #byBeginning = new Map<string, string[]>();
-  /** Every beginning of a pattern that is too short for the map above. */
-  readonly #shortBeginnings = new Set<string>();
-  /** Whether any pattern begins with a character of this code (modulo the table's size): most do not. */
-  readonly #firstCharacters = new Uint8Array(256);
-
-  constructor(patterns: ReadonlySet<string>) {
-    for (const pattern of [...patterns].sort((a, b) => b.length - a.length)) {
-      const beginning = pattern.slice(0, minimumSecretLength);
-      const sameBeginning = this.#byBeginning.get(beginning);
-      if (sameBeginning) sameBeginning.push(pattern);
-      else this.#byBeginning.set(beginning, [pattern]);
-      for (let length = 1; length < minimumSecretLength; length += 1) {
-        this.#shortBeginnings.add(pattern.slice(0, length));
-      }
-      this.#firstCharacters[pattern.charCodeAt(0) & 0xff] = 1;
-    }
-  }
-
-  /**
-   * Where `text` is secret (the longest pattern at each place, by ascending start), and the first place at which a
-   * pattern begins whose end lies beyond the text: `text.length` when there is none. Nothing behind that is searched.
-   */
-  find(text: string): { spans: Span[]; undecided: number } {
-    const spans: Span[] = [];
-    for (let start = 0; start < text.length; start += 1) {
-      if (this.#firstCharacters[text.charCodeAt(start) & 0xff] === 0) continue;
-      if (text.length - start < minimumSecretLength) {
-        if (this.#shortBeginnings.has(text.slice(start))) return { spans, undecided: start };
-        continue;
-      }
-      let unfinished = false;
-      for (const pattern of this.#byBeginning.get(text.slice(start, start + minimumSecretLength)) ?? []) {
-        if (start + pattern.length > text.length) {
-          unfinished ||= pattern.startsWith(text.slice(start));
-        } else if (text.startsWith(pattern, start)) {
-          spans.push({ start, end: start + pattern.length });
-          break;
-        }
-      }
-      if (unfinished) return { spans, undecided: start };
-    }
-    return { spans, undecided: text.length };
-  }
+/** Every form in which `secrets` are looked for. */
+export function maskPatterns(secrets: Iterable<string>): SecretPatterns {
+  const forms = new Set<string>();
+  for (const secret of secrets) for (const form of formsOfSecret(secret)) forms.add(form);
+  return new TextSearch(forms);
 }
 
 /** `text` with every secret replaced by `maskText`; what overlaps is hidden as one. */
@@ -132,15 +26,24 @@ export function maskWith(patterns: SecretPatterns, text: string): string {
   return masker.push(text) + masker.end();
 }
 
+/** A stretch of the text that is held back, from `start` to before `end`, which secrets cover without a gap. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+  /** Whether its mask was answered already. */
+  readonly isAnswered: boolean;
+}
+
 /**
  * Masks a stream. `push` answers what can no longer be part of a secret that goes on in a later piece; `end` answers
  * the rest. Holds back less than `maximumPatternLength` characters.
  */
 export class StreamMasker {
   readonly #patterns: SecretPatterns;
+  #place = TextSearch.start;
   #held = '';
-  /** So many characters of `#held` belong to a secret whose mask was answered already. */
-  #hidden = 0;
+  /** What is secret of the text that is held back, by ascending start. */
+  #spans: Span[] = [];
 
   constructor(patterns: SecretPatterns) {
     this.#patterns = patterns;
@@ -148,34 +51,45 @@ export class StreamMasker {
 
   push(piece: string): string {
     const text = this.#held + piece;
-    const { spans, undecided } = this.#patterns.find(text);
-    return this.#answer(text, spans, undecided);
+    for (let at = this.#held.length; at < text.length; at += 1) {
+      this.#place = this.#patterns.next(this.#place, text.charCodeAt(at));
+      const length = this.#patterns.endingLength(this.#place);
+      if (length > 0) this.#hide(at + 1 - length, at + 1);
+    }
+    return this.#answer(text, text.length - this.#patterns.openLength(this.#place));
   }
 
   end(): string {
-    // No more can come: each place that was undecided is decided now, one after the other.
-    let answer = '';
-    while (this.#held !== '') {
-      const { spans, undecided } = this.#patterns.find(this.#held);
-      answer += this.#answer(this.#held, spans, Math.max(undecided, 1));
+    this.#place = TextSearch.start;
+    return this.#answer(this.#held, this.#held.length);
+  }
+
+  /** Adds a secret that ends behind all others, as one with those that it overlaps. */
+  #hide(start: number, end: number): void {
+    let span: Span = { start, end, isAnswered: false };
+    for (let last = this.#spans.at(-1); last && last.end > span.start; last = this.#spans.at(-1)) {
+      span = { start: Math.min(last.start, span.start), end, isAnswered: last.isAnswered };
+      this.#spans.pop();
     }
-    return answer;
+    this.#spans.push(span);
   }
 
   /** `text` up to `until`, masked; the rest is held back. */
-  #answer(text: string, spans: readonly Span[], until: number): string {
+  #answer(text: string, until: number): string {
     let answer = '';
-    let position = this.#hidden;
-    for (const { start, end } of spans) {
-      if (start >= position) answer += text.slice(position, start) + maskText;
-      position = Math.max(position, end);
+    let position = 0;
+    const left: Span[] = [];
+    for (const { start, end, isAnswered } of this.#spans) {
+      const isBegun = start <= until;
+      if (isBegun) {
+        if (!isAnswered) answer += text.slice(position, start) + maskText;
+        position = end;
+      }
+      if (end > until) left.push({ start: start - until, end: end - until, isAnswered: isBegun });
     }
-    if (position < until) {
-      answer += text.slice(position, until);
-      position = until;
-    }
+    if (position < until) answer += text.slice(position, until);
     this.#held = text.slice(until);
-    this.#hidden = position - until;
+    this.#spans = left;
     return answer;
   }
 }
