@@ -1,21 +1,26 @@
 import { join } from 'node:path';
+import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { createGatedNetwork } from './gated-network.ts';
 import { ensureGuest } from './guest/ensure-guest.ts';
 import { createImageStore } from './images/image-store.ts';
+import { parseReference } from './images/reference.ts';
 import { createContainerIsolation } from './isolation/container/container-isolation.ts';
-import type { Isolation } from './isolation/isolation.ts';
+import { type Isolation, SandboxStartError } from './isolation/isolation.ts';
 import { createVmIsolation } from './isolation/vm/vm-isolation.ts';
+import { checkNetworks } from './network/egress-rules.ts';
+import { networkObstacle } from './network/host-obstacle.ts';
 import type { RunnerOptions, RunnerParts } from './runner-options.ts';
 import type { SetUpOptions } from './setup/set-up-options.ts';
 import { ensureToolbox } from './toolbox/ensure-toolbox.ts';
 
 /**
  * The real parts of a runner: guest, images, toolbox, network and isolation of this host. What can be made again lies
- * in `cacheDirectory`. Throws `SandboxStartError` when the host cannot run the isolation, with what is missing; it
- * never falls back to another one.
+ * in `cacheDirectory`. Throws when an option is wrong, and `SandboxStartError` when the host cannot run the isolation,
+ * with what is missing; it never falls back to another one.
  */
 export async function openRunnerParts(options: RunnerOptions, cacheDirectory: string): Promise<RunnerParts> {
   const report = (line: string) => options.log.info({}, line);
+  await checkHost(options);
   const [{ isolation, sentence }, toolbox] = await Promise.all([
     openIsolation(options, { cacheDirectory, report }),
     ensureToolbox({ cacheDirectory, report }),
@@ -28,6 +33,18 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     isolationSentence: sentence,
     close: () => Promise.resolve(),
   };
+}
+
+/** What would otherwise fail run after run. */
+async function checkHost(options: RunnerOptions): Promise<void> {
+  checkServerUrl(options.serverUrl, options.insecureHttp ?? false);
+  parseReference(options.defaultImage);
+  checkNetworks(options.allowedPrivateNetworks);
+  const obstacle = await networkObstacle();
+  if (obstacle === undefined) return;
+  throw new SandboxStartError(
+    `Runs would have no network on this host: ${obstacle.what}. Try: ${obstacle.remedy}`,
+  );
 }
 
 interface OpenedIsolation {

@@ -89,6 +89,11 @@ export function egressRules({ nameserver, hostAddresses, allowedPrivateNetworks 
 `;
 }
 
+/** Throws a `RangeError` when one of the networks is not a CIDR. */
+export function checkNetworks(networks: readonly string[]): void {
+  for (const network of networks) parseNetwork(network);
+}
+
 function set(name: string, type: 'ipv4_addr' | 'ipv6_addr', elements: readonly string[]): string {
   const list = elements.length === 0 ? '' : `elements = { ${elements.join(', ')} }; `;
   return `set ${name} { type ${type}; flags interval; auto-merge; ${list}}`;

@@ -2,8 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { SandboxStartError } from '../isolation/isolation.ts';
+import { environmentOfSystemTools } from '../setup/path-search.ts';
 import { egressRules } from './egress-rules.ts';
 import { hostNameserver, isLoopback } from './host-nameserver.ts';
+import { networkObstacle } from './host-obstacle.ts';
 import type { SandboxNetwork } from './sandbox-network.ts';
 
 export interface SandboxNetworkOptions {
@@ -72,14 +74,14 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
       ...['--kill-child=SIGKILL', 'sh', '-c', keeperScript, 'slipway-network', rules, nameserver ?? ''],
       ...pastaArguments(options.gatewayHostPort, nameserver),
     ],
-    { stdio: ['pipe', 'pipe', 'pipe'] },
+    { stdio: ['pipe', 'pipe', 'pipe'], env: environmentOfSystemTools() },
   );
   const ended = new Promise<void>((resolve) => keeper.once('close', () => resolve()));
 
   const firstProcess = await readyProcess(keeper).catch(async (error: unknown) => {
     keeper.kill('SIGKILL');
     await ended;
-    throw error;
+    throw await explainFailure(error);
   });
   // Held open by descriptor: a path with a process id could come to mean another process's namespace.
   const network = openSync(`/proc/${firstProcess}/root/tmp/network`, 'r');
@@ -138,7 +140,19 @@ function hostAddresses(): string[] {
     .map(({ address }) => address);
 }
 
-/** The host's id of the keeper's first process, once the namespace is connected. */
+async function explainFailure(error: unknown): Promise<SandboxStartError> {
+  const obstacle = await networkObstacle();
+  const particulars = error instanceof Error ? error.message : String(error);
+  const why =
+    obstacle === undefined
+      ? `${particulars}; install passt, nftables and util-linux where they are missing`
+      : `${obstacle.what}. Try: ${obstacle.remedy}`;
+  return new SandboxStartError(`The sandbox's network could not be set up: ${why}`, 'sandbox-failed', {
+    cause: error,
+  });
+}
+
+/** The host's id of the keeper's first process, once the namespace is connected. Rejects with what it complained of. */
 function readyProcess(keeper: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     let output = '';
@@ -146,17 +160,7 @@ function readyProcess(keeper: ChildProcess): Promise<number> {
     const fail = (what: string, cause?: Error) => {
       clearTimeout(deadline);
       const particulars = errors.replaceAll(/^Failed to send \d+ bytes to syslog\n?/gm, '').trim();
-      const remedy =
-        'install passt, nftables and util-linux, and allow this user user namespaces and /dev/net/tun';
-      reject(
-        new SandboxStartError(
-          `The sandbox's network could not be set up: ${what}; ${remedy}. ${particulars}`,
-          'sandbox-failed',
-          {
-            cause,
-          },
-        ),
-      );
+      reject(new Error(particulars === '' ? what : `${what} (${particulars})`, { cause }));
     };
     const deadline = setTimeout(() => fail('it took too long'), startDeadlineMilliseconds);
     keeper.once('error', (error) => fail(error.message, error));

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, ftruncateSync, openSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { environmentOfSystemTools } from '../../setup/path-search.ts';
 import { SandboxStartError } from '../isolation.ts';
 
 /**
@@ -42,7 +43,7 @@ const options = [
 export async function formatVolume(descriptor: number): Promise<void> {
   const child = spawn('mke2fs', [...options, '/proc/self/fd/3'], {
     stdio: ['ignore', 'ignore', 'pipe', descriptor],
-    env: { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` },
+    env: environmentOfSystemTools(),
   });
   let errors = '';
   child.stdio[2]?.on('data', (chunk: Buffer) => {
