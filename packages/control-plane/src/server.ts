@@ -3,13 +3,14 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { ControlPlane } from './control-plane.ts';
-import { type DatabaseLocation, openDatabase } from './database/database.ts';
+import { checkDatabase, type DatabaseLocation, openDatabase } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { migrate } from './database/migrate.ts';
 import { deploymentRoutes, deploymentRuns } from './deployments/index.ts';
 import { exampleRoutes } from './examples/index.ts';
 import { createApp } from './http/app.ts';
 import { CallsUnderWay } from './http/calls-under-way.ts';
+import { listen } from './http/listen.ts';
 import { ensureAdministrator, identityRoutes } from './identity/index.ts';
 import { ensureDefaultPool, poolRoutes } from './pools/index.ts';
 import { queueRoutes } from './queue/index.ts';
@@ -53,14 +54,18 @@ const sweepMilliseconds = 10_000;
 /** How long open calls may take to end when the server stops. */
 const closeMilliseconds = 3_000;
 
-/** Starts the control plane: database, migrations, HTTP. Answers when it is ready for calls. */
+/**
+ * Starts the control plane: database, migrations, HTTP. Answers when it is ready for calls; nothing of it runs on when
+ * that fails.
+ */
 export async function startServer(options: ServerOptions): Promise<Server> {
+  await using opened = new AsyncDisposableStack();
   await mkdir(options.dataDirectory, { recursive: true, mode: 0o700 });
   const masterKey = await readMasterKey(options);
-  const embedded = options.databaseUrl ? undefined : await startEmbeddedPostgres(options.dataDirectory);
-  const databaseLocation: DatabaseLocation = embedded ?? { url: options.databaseUrl ?? '' };
+  const databaseLocation = await locateDatabase(options, opened);
   await migrate(databaseLocation);
   const db = openDatabase(databaseLocation);
+  opened.defer(() => db.destroy());
   const adminToken = await keepToken(options, 'admin-token', (known) =>
     ensureAdministrator(db, options.organization, known),
   );
@@ -92,33 +97,41 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   queueRoutes(app, controlPlane, { deployment: deployments });
   if (options.exampleRepository) exampleRoutes(app, options.exampleRepository);
 
-  await app.listen({ host: options.host, port: options.port });
+  opened.defer(() => controlPlane.callsUnderWay.ended());
+  opened.defer(async () => {
+    // A client that keeps its connection open must not keep the server from stopping.
+    const patience = setTimeout(() => app.server.closeAllConnections(), closeMilliseconds);
+    await app.close();
+    clearTimeout(patience);
+  });
+  await listen(app, options.host, options.port);
   const sweep = setInterval(() => {
     endExpiredUpdates(db, controlPlane.now()).catch((error: unknown) =>
       app.log.error({ err: error }, 'Expired updates could not be ended'),
     );
   }, sweepMilliseconds);
+  opened.defer(() => clearInterval(sweep));
   const { port } = app.server.address() as AddressInfo;
   const scheme = options.tls ? 'https' : 'http';
   const url = `${scheme}://${options.host === '127.0.0.1' ? 'localhost' : options.host}:${port}`;
   urls.publicUrl ||= url;
   urls.others.push(url, `${scheme}://127.0.0.1:${port}`, 'http://slipway.internal');
-  return {
-    url,
-    adminToken,
-    poolToken,
-    controlPlane,
-    close: async () => {
-      clearInterval(sweep);
-      // A client that keeps its connection open must not keep the server from stopping.
-      const patience = setTimeout(() => app.server.closeAllConnections(), closeMilliseconds);
-      await app.close();
-      clearTimeout(patience);
-      await controlPlane.callsUnderWay.ended();
-      await db.destroy();
-      await embedded?.stop();
-    },
-  };
+  const running = opened.move();
+  return { url, adminToken, poolToken, controlPlane, close: () => running.disposeAsync() };
+}
+
+/** The user's own PostgreSQL, or an embedded one, which then stops with what is `opened`. */
+async function locateDatabase(
+  options: ServerOptions,
+  opened: AsyncDisposableStack,
+): Promise<DatabaseLocation> {
+  if (options.databaseUrl) {
+    await checkDatabase(options.databaseUrl);
+    return { url: options.databaseUrl };
+  }
+  const embedded = await startEmbeddedPostgres(options.dataDirectory);
+  opened.defer(() => embedded.stop());
+  return embedded;
 }
 
 async function readMasterKey(options: ServerOptions): Promise<Buffer> {

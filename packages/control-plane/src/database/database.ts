@@ -30,6 +30,28 @@ export function connectionConfig(location: DatabaseLocation): pg.ClientConfig {
     : { host: location.socketDirectory, database: location.databaseName, user: location.userName };
 }
 
+/** Throws, with what to do, when a PostgreSQL server of the user's own does not answer or refuses. */
+export async function checkDatabase(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+  } catch (error) {
+    throw new Error(
+      `The PostgreSQL server of --database-url cannot be used: ${reasonOf(error)}. Check its address, user and password, and that it runs.`,
+      { cause: error },
+    );
+  } finally {
+    await client.end();
+  }
+}
+
+/** Of a name with several addresses each attempt fails on its own. */
+function reasonOf(error: unknown): string {
+  const first = error instanceof AggregateError ? error.errors[0] : error;
+  return first instanceof Error ? first.message : String(first);
+}
+
 /** One connection pool for the whole process. 64-bit integers are read as numbers: all of ours stay below 2^53. */
 export function openDatabase(location: DatabaseLocation): Database {
   pg.types.setTypeParser(pg.types.builtins.INT8, Number);

@@ -71,7 +71,7 @@ function binaryDirectory(): string {
     return join(dirname(dirname(manifest)), 'native', 'bin');
   } catch {
     throw new Error(
-      `There is no embedded PostgreSQL for ${platform}; set DATABASE_URL to a PostgreSQL server of your own.`,
+      `There is no embedded PostgreSQL for ${platform}; give a PostgreSQL server of your own with --database-url.`,
     );
   }
 }
