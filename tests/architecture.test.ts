@@ -117,3 +117,25 @@ test.each([
 ])('a forbidden import is found: %s', (packageName, forbidden) => {
   expect(objection(packageName, forbidden)).toBeDefined();
 });
+
+/** Packages that a file brings along when it is loaded: its imports, and those of the files that it imports. */
+function packagesLoadedBy(path: string, seen = new Set<string>()): string[] {
+  if (seen.has(path)) return [];
+  seen.add(path);
+  // `import type` is erased; `import('…')` waits until it is asked for.
+  const imports = /^(?:import|export)\s+(?!type\b)(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm;
+  return [...readFileSync(path, 'utf8').matchAll(imports)].flatMap(([, target = '']) =>
+    target.startsWith('.') ? packagesLoadedBy(join(path, '..', target), seen) : [target],
+  );
+}
+
+test('`slipway --help` loads neither control plane nor runner, and a command loads what it needs', () => {
+  const loadedBy = (file: string) => packagesLoadedBy(join(root, 'packages', 'cli', 'src', file));
+  const heavy = ['@slipway/control-plane', '@slipway/core', '@slipway/runner', 'listr2', 'yaml', 'zod'];
+  const loaded = loadedBy('main.ts');
+  expect(loaded).toContain('commander');
+  expect(loaded.filter((name) => heavy.includes(name))).toEqual([]);
+  expect(loadedBy('commands/up.ts')).toEqual(
+    expect.arrayContaining(['@slipway/control-plane', '@slipway/runner']),
+  );
+});

@@ -14,13 +14,3 @@ test('`quickstart --exit` runs a real deployment and stops, with its success as 
   expect(stdout).toContain('pulumi update:');
   expect(stdout).toContain('Hello, Slipway!');
 }, 300_000);
-
-test.each([
-  [['up', '--listen', 'nowhere'], 'host:port'],
-  [['up', '--listen', '0.0.0.0:8900'], '--tls-cert'],
-  [['up', '--isolation', 'magic'], 'vm, container'],
-  [['up', '--config', '/does/not/exist.yaml'], '/does/not/exist.yaml'],
-  [['runner', '--server', 'http://localhost:1'], '--pool-token'],
-])('a wrong command line ends with a sentence that names the thing: %j', async (args, named) => {
-  await expect(run(slipway, args)).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining(named) });
-});

@@ -1,25 +1,26 @@
 import { cacheDirectory, ensureGuest } from '@slipway/runner';
-import { Command } from 'commander';
+import type { JsonFlag } from '../options.ts';
 
-export function guestCommand(): Command {
-  const guest = new Command('guest').description('kernel and initramfs of the virtual machines');
-  guest
-    .command('update')
-    .description("take the newest kernel of Debian's archive and build the initramfs anew")
-    .action(() => show(true));
-  guest
-    .command('show')
-    .description('name the kernel and initramfs in use')
-    .action(() => show(false));
-  return guest;
+/** `slipway guest update`. */
+export function updateGuest(flags: JsonFlag): Promise<void> {
+  return show(true, flags);
 }
 
-async function show(update: boolean): Promise<void> {
-  const guest = await ensureGuest({
+/** `slipway guest show`. */
+export function showGuest(flags: JsonFlag): Promise<void> {
+  return show(false, flags);
+}
+
+async function show(update: boolean, { json }: JsonFlag): Promise<void> {
+  const { kernelDigest, kernelPath, initramfsDigest, initramfsPath } = await ensureGuest({
     cacheDirectory: cacheDirectory(process.env),
     report: (line) => console.error(line),
     update,
   });
-  console.log(`kernel    ${guest.kernelDigest} ${guest.kernelPath}`);
-  console.log(`initramfs ${guest.initramfsDigest} ${guest.initramfsPath}`);
+  if (json) {
+    console.log(JSON.stringify({ kernelDigest, kernelPath, initramfsDigest, initramfsPath }, undefined, 2));
+    return;
+  }
+  console.log(`kernel    ${kernelDigest} ${kernelPath}`);
+  console.log(`initramfs ${initramfsDigest} ${initramfsPath}`);
 }

@@ -1,17 +1,11 @@
 import { buildDefaultImage, cacheDirectory } from '@slipway/runner';
-import { Command } from 'commander';
+import type { JsonFlag } from '../options.ts';
 
-export function imageCommand(): Command {
-  const image = new Command('image').description('executor images');
-  image
-    .command('build')
-    .description('build the default executor image from Debian packages, the CLI, Node and git')
-    .action(async () => {
-      const built = await buildDefaultImage({
-        cacheDirectory: cacheDirectory(process.env),
-        report: (line) => console.error(line),
-      });
-      console.log(`${built.reference} ${built.digest}`);
-    });
-  return image;
+/** `slipway image build`. */
+export async function buildImage({ json }: JsonFlag): Promise<void> {
+  const { reference, digest } = await buildDefaultImage({
+    cacheDirectory: cacheDirectory(process.env),
+    report: (line) => console.error(line),
+  });
+  console.log(json ? JSON.stringify({ reference, digest }, undefined, 2) : `${reference} ${digest}`);
 }

@@ -9,38 +9,31 @@ import {
   ensurePulumiCli,
   runCommand,
 } from '@slipway/runner';
-import { Command } from 'commander';
 import { commitAndPush, makeExampleRepository } from '../quickstart/example-repository.ts';
 import { runVisibly } from '../quickstart/run-visibly.ts';
 import { setUp } from '../setup/setup.ts';
-import { sandboxOptions, serverOptions } from './options.ts';
 import { defaultImageOf } from './runner.ts';
 import { untilStopped } from './until-stopped.ts';
 import { startAll, type UpFlags } from './up.ts';
 
-interface QuickstartFlags extends UpFlags {
+export interface QuickstartFlags extends UpFlags {
   exit?: boolean;
 }
 
 const stack = 'dev';
 
-export function quickstartCommand(): Command {
-  const command = new Command('quickstart')
-    .description('set up, start Slipway, run a real deployment in its own sandbox and show its live log')
-    .option('--exit', 'stop after the run, with its success as exit status; keeps nothing');
-  for (const option of [...serverOptions(), ...sandboxOptions()]) command.addOption(option);
-  return command.action(async (flags: QuickstartFlags) => {
-    await setUp(process.env);
-    const temporary = flags.exit ? await mkdtemp(join(tmpdir(), 'slipway-quickstart-')) : undefined;
-    try {
-      await quickstart(temporary ? { ...flags, dataDir: temporary, listen: '127.0.0.1:0' } : flags);
-    } finally {
-      if (temporary) await rm(temporary, { recursive: true, force: true });
-    }
-  });
+/** `slipway quickstart`: sets up, starts everything and runs a real deployment with the real CLI. */
+export async function quickstart(flags: QuickstartFlags): Promise<void> {
+  await setUp(process.env);
+  const temporary = flags.exit ? await mkdtemp(join(tmpdir(), 'slipway-quickstart-')) : undefined;
+  try {
+    await deployExample(temporary ? { ...flags, dataDir: temporary, listen: '127.0.0.1:0' } : flags);
+  } finally {
+    if (temporary) await rm(temporary, { recursive: true, force: true });
+  }
 }
 
-async function quickstart(flags: QuickstartFlags): Promise<void> {
+async function deployExample(flags: QuickstartFlags): Promise<void> {
   const directory = join(flags.dataDir, 'quickstart');
   const repository = await makeExampleRepository(directory);
   const defaultImage = await defaultImageOf(flags);

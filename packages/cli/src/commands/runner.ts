@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { IsolationKind } from '@slipway/core';
 import {
@@ -9,16 +8,15 @@ import {
   type RunnerOptions,
   startRunner,
 } from '@slipway/runner';
-import { Command } from 'commander';
 import { capacityWarnings } from '../host-capacity.ts';
-import { logTo } from '../log.ts';
-import { runnerOptions } from './options.ts';
+import { logLevel, logTo } from '../log.ts';
+import { ensureDataDirectory, readCertificates } from '../named-files.ts';
 import { untilStopped } from './until-stopped.ts';
 
 /** The options of `slipway runner`, as the command line, variables and the configuration file give them. */
 export interface RunnerFlags {
-  server: string;
-  poolToken: string;
+  server?: string;
+  poolToken?: string;
   dataDir: string;
   tlsCa?: string;
   insecureHttp?: boolean;
@@ -33,37 +31,46 @@ export interface RunnerFlags {
   allowPrivateNetworks: string[];
 }
 
-export function runnerCommand(): Command {
-  const command = new Command('runner').description(
-    'start a runner that works for a control plane elsewhere',
-  );
-  for (const option of runnerOptions()) command.addOption(option);
-  return command.action(async (flags: RunnerFlags) => {
-    const runner = await startRunnerFromFlags(flags);
-    console.log(`The runner works for the pool "${runner.poolName}" of ${flags.server}`);
-    console.log(`  ${runner.isolationSentence}`);
-    for (const warning of await capacityWarnings(flags, flags.dataDir)) console.log(`  ${warning}`);
-    await untilStopped();
-    await runner.stop();
-  });
+/** `slipway runner`: works for a control plane elsewhere, until it is stopped. */
+export async function runner(flags: RunnerFlags): Promise<void> {
+  const { server, poolToken } = flags;
+  if (!server) {
+    throw new Error(
+      '--server is missing: give the URL of the control plane, like https://slipway.example.com.',
+    );
+  }
+  if (!poolToken) {
+    throw new Error(
+      "--pool-token is missing: the token is in <data-dir>/pool-token on the control plane's host; SLIPWAY_POOL_TOKEN keeps it out of the list of processes.",
+    );
+  }
+  const started = await startRunnerFromFlags({ ...flags, server, poolToken });
+  console.log(`The runner works for the pool "${started.poolName}" of ${server}`);
+  console.log(`  ${started.isolationSentence}`);
+  for (const warning of await capacityWarnings(flags, flags.dataDir)) console.log(`  ${warning}`);
+  await untilStopped();
+  await started.stop();
 }
 
 /** Starts a runner with the real parts: guest, images, toolbox, network and isolation of this host. */
-export async function startRunnerFromFlags(flags: RunnerFlags): Promise<Runner> {
+export async function startRunnerFromFlags(
+  flags: RunnerFlags & { server: string; poolToken: string },
+): Promise<Runner> {
+  await ensureDataDirectory(flags.dataDir);
   const options: RunnerOptions = {
     serverUrl: flags.server,
     poolToken: flags.poolToken,
     insecureHttp: flags.insecureHttp ?? false,
-    serverCertificateAuthority: flags.tlsCa ? await readFile(flags.tlsCa, 'utf8') : undefined,
+    serverCertificateAuthority: flags.tlsCa ? await readCertificates('--tls-ca', flags.tlsCa) : undefined,
     isolation: flags.isolation,
     slots: flags.runners,
     size: { cpus: flags.cpus, memoryMiB: flags.memoryMib, volumeGiB: flags.volumeGib },
     defaultImage: await defaultImageOf(flags),
-    extraCertificates: flags.caFile ? await readFile(flags.caFile, 'utf8') : '',
+    extraCertificates: flags.caFile ? await readCertificates('--ca-file', flags.caFile) : '',
     proxy: proxyOf(process.env),
     allowedPrivateNetworks: flags.allowPrivateNetworks,
     dataDirectory: join(flags.dataDir, 'runner'),
-    log: logTo(process.stderr, process.env.SLIPWAY_LOG_LEVEL ?? 'warn'),
+    log: logTo(process.stderr, logLevel(process.env)),
   };
   const parts = await openRunnerParts(options, cacheDirectory(process.env));
   return startRunner(options, parts);

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { type ServerOptions, startServer } from '@slipway/control-plane';
-import { Command } from 'commander';
-import { parseListen } from '../configuration.ts';
-import { serverOptions } from './options.ts';
+import { organizationName } from '@slipway/core';
+import { parseListenAddress } from '../listen-address.ts';
+import { logLevel } from '../log.ts';
+import { ensureDataDirectory, readKeyPair } from '../named-files.ts';
 import { untilStopped } from './until-stopped.ts';
 
 /** The options of `slipway server`, as the command line, variables and the configuration file give them. */
@@ -19,24 +19,21 @@ export interface ServerFlags {
   cancelGraceSeconds?: number;
 }
 
-export function serverCommand(): Command {
-  const command = new Command('server').description('start the control plane alone');
-  for (const option of serverOptions()) command.addOption(option);
-  return command.action(async (flags: ServerFlags) => {
-    const server = await startServer(await controlPlaneOptions(flags));
-    console.log(`Slipway is ready at ${server.url}`);
-    console.log(`  access token: ${flags.dataDir}/admin-token`);
-    console.log(`  pool token:   ${flags.dataDir}/pool-token`);
-    console.log(`  start a runner on any host that reaches this one:`);
-    console.log(`    ./slipway runner --server ${server.url} --pool-token <pool token>`);
-    await untilStopped();
-    await server.close();
-  });
+/** `slipway server`: the control plane alone, until it is stopped. */
+export async function server(flags: ServerFlags): Promise<void> {
+  const started = await startServer(await controlPlaneOptions(flags));
+  console.log(`Slipway is ready at ${started.url}`);
+  console.log(`  access token: ${flags.dataDir}/admin-token`);
+  console.log(`  pool token:   ${flags.dataDir}/pool-token`);
+  console.log(`  start a runner on any host that reaches this one:`);
+  console.log(`    ./slipway runner --server ${started.url} --pool-token <pool token>`);
+  await untilStopped();
+  await started.close();
 }
 
 /** Checks what belongs together and reads the files that the flags name. */
 export async function controlPlaneOptions(flags: ServerFlags): Promise<ServerOptions> {
-  const { host, port } = parseListen(flags.listen);
+  const { host, port } = parseListenAddress(flags.listen);
   if ((flags.tlsCert === undefined) !== (flags.tlsKey === undefined)) {
     throw new Error('--tls-cert and --tls-key belong together: give both or none.');
   }
@@ -45,22 +42,33 @@ export async function controlPlaneOptions(flags: ServerFlags): Promise<ServerOpt
       `Listening on ${host} would send access tokens in clear over the network. Give --tls-cert and --tls-key, or --insecure-http where that is meant.`,
     );
   }
-  const tls =
-    flags.tlsCert && flags.tlsKey
-      ? { certificate: await readFile(flags.tlsCert, 'utf8'), key: await readFile(flags.tlsKey, 'utf8') }
-      : undefined;
+  const tls = flags.tlsCert && flags.tlsKey ? await readKeyPair(flags.tlsCert, flags.tlsKey) : undefined;
+  await ensureDataDirectory(flags.dataDir);
   return {
     dataDirectory: flags.dataDir,
     host,
     port,
     databaseUrl: flags.databaseUrl,
     masterKey: flags.masterKey,
-    publicUrl: flags.publicUrl,
+    publicUrl: flags.publicUrl === undefined ? undefined : checkPublicUrl(flags.publicUrl),
     cancelGraceSeconds: flags.cancelGraceSeconds,
-    organization: flags.organization,
+    organization: checkOrganization(flags.organization),
     tls,
-    logger: { level: process.env.SLIPWAY_LOG_LEVEL ?? 'warn' },
+    logger: { level: logLevel(process.env) },
   };
+}
+
+function checkOrganization(name: string): string {
+  const { success, error } = organizationName.safeParse(name);
+  if (success) return name;
+  throw new Error(`--organization "${name}" cannot be used: ${error.issues[0]?.message}.`);
+}
+
+/** Stacks keep it for their secrets, so it must be one that clients can use. */
+function checkPublicUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url && ['http:', 'https:'].includes(url.protocol)) return text.replace(/\/+$/, '');
+  throw new Error(`--public-url "${text}" is not a URL; write it like https://slipway.example.com.`);
 }
 
 function isLoopback(host: string): boolean {

@@ -1,30 +1,23 @@
 import { type Server, startServer } from '@slipway/control-plane';
-import { Command } from 'commander';
 import { capacityWarnings } from '../host-capacity.ts';
-import { sandboxOptions, serverOptions } from './options.ts';
 import { type RunnerFlags, startRunnerFromFlags } from './runner.ts';
 import { controlPlaneOptions, type ServerFlags } from './server.ts';
 import { untilStopped } from './until-stopped.ts';
 
 export type UpFlags = ServerFlags & Omit<RunnerFlags, 'server' | 'poolToken'>;
 
-export function upCommand(): Command {
-  const command = new Command('up').description(
-    'start everything on this machine: control plane, database, local runner',
+/** `slipway up`: control plane, database and a local runner, until it is stopped. */
+export async function up(flags: UpFlags): Promise<void> {
+  const slipway = await startAll(flags);
+  console.log(`Slipway is ready at ${slipway.url}`);
+  console.log(`  ${slipway.isolationSentence}`);
+  for (const warning of await capacityWarnings(flags, flags.dataDir)) console.log(`  ${warning}`);
+  console.log(`  log in with:  PULUMI_ACCESS_TOKEN=${slipway.adminToken} pulumi login ${slipway.url}`);
+  console.log(
+    `  (the token is also in ${flags.dataDir}/admin-token; the organization is "${flags.organization}")`,
   );
-  for (const option of [...serverOptions(), ...sandboxOptions()]) command.addOption(option);
-  return command.action(async (flags: UpFlags) => {
-    const slipway = await startAll(flags);
-    console.log(`Slipway is ready at ${slipway.url}`);
-    console.log(`  ${slipway.isolationSentence}`);
-    for (const warning of await capacityWarnings(flags, flags.dataDir)) console.log(`  ${warning}`);
-    console.log(`  log in with:  PULUMI_ACCESS_TOKEN=${slipway.adminToken} pulumi login ${slipway.url}`);
-    console.log(
-      `  (the token is also in ${flags.dataDir}/admin-token; the organization is "${flags.organization}")`,
-    );
-    await untilStopped();
-    await slipway.close();
-  });
+  await untilStopped();
+  await slipway.close();
 }
 
 export interface Slipway {

@@ -15,6 +15,7 @@ export const requiredPackages = {
   'erofs-utils': 'read-only devices from images',
   e2fsprogs: 'volumes',
   mmdebstrap: 'the default executor image',
+  uidmap: 'the default executor image, where it is not built as root',
   passt: 'the network of a sandbox',
   nftables: 'the network of a sandbox',
   iproute2: 'the network of a sandbox',
@@ -37,21 +38,36 @@ export const testPackages = {
 } as const;
 
 /** Installs the Debian packages that are missing. Answers what it did, or throws with the command to run. */
-export async function ensureDebianPackages(report: (line: string) => void): Promise<string> {
-  const wanted = [...Object.keys(requiredPackages), ...Object.keys(testPackages), ...(await goFetcher())];
+export async function ensureDebianPackages(
+  report: (line: string) => void,
+  forTests: boolean,
+): Promise<string> {
+  const wanted = [
+    ...Object.keys(requiredPackages),
+    ...(forTests ? Object.keys(testPackages) : []),
+    ...(await goFetcher()),
+  ];
   const missing = await missingPackages(wanted);
   if (missing.length === 0) return 'all present';
-  const install = ['apt-get', 'install', '--yes', '--no-install-recommends', ...missing];
   const prefix = await privilegePrefix();
   if (prefix === undefined) {
     throw new Error(
-      `These Debian packages are missing: ${missing.join(' ')}. Install them with: sudo ${install.join(' ')}`,
+      `Debian packages are missing; install them, then start again: ${installCommand(missing).join(' ')}`,
     );
   }
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   await runCommand([...prefix, 'apt-get', 'update', '--quiet'], { report, environment });
-  await runCommand([...prefix, ...install], { report, environment });
+  await runCommand([...prefix, ...installArguments(missing)], { report, environment });
   return `installed ${missing.join(', ')}`;
+}
+
+/** The command that installs packages, for a user who may become root. */
+export function installCommand(packages: readonly string[]): string[] {
+  return ['sudo', ...installArguments(packages)];
+}
+
+function installArguments(packages: readonly string[]): string[] {
+  return ['apt-get', 'install', '--yes', '--no-install-recommends', ...packages];
 }
 
 /** Where the pulumi CLI has to be built and there is no Go to build it with, pip brings one. */

@@ -15,13 +15,20 @@ interface Stage {
   readonly run: (report: (line: string) => void) => Promise<string>;
 }
 
-function stages(environment: NodeJS.ProcessEnv): Stage[] {
+export interface SetUpFlags {
+  /** Also what the tests of this repository need. */
+  tests?: boolean;
+}
+
+function stages(environment: NodeJS.ProcessEnv, flags: SetUpFlags): Stage[] {
   const cache = cacheDirectory(environment);
   return [
     {
       title: 'Debian packages',
       run: async (report) =>
-        environment.SLIPWAY_SKIP_PACKAGES ? 'skipped (SLIPWAY_SKIP_PACKAGES)' : ensureDebianPackages(report),
+        environment.SLIPWAY_SKIP_PACKAGES
+          ? 'skipped (SLIPWAY_SKIP_PACKAGES)'
+          : ensureDebianPackages(report, flags.tests ?? false),
     },
     {
       title: 'Guest kernel and initramfs',
@@ -44,9 +51,9 @@ function stages(environment: NodeJS.ProcessEnv): Stage[] {
 }
 
 /** Sets up what is missing on this host, with a line and a duration for each stage. */
-export async function setUp(environment: NodeJS.ProcessEnv): Promise<void> {
+export async function setUp(environment: NodeJS.ProcessEnv, flags: SetUpFlags = {}): Promise<void> {
   const tasks = new Listr<void, 'default', 'verbose'>(
-    stages(environment).map((stage) => ({
+    stages(environment, flags).map((stage) => ({
       title: stage.title,
       task: async (_context, task) => {
         const result = await stage.run((line) => {

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
-import { variableName } from '../configuration.ts';
+import { variableName } from './configuration.ts';
 
 /** Longer would only hide a run that does not end: half a day. */
 const maximumGraceSeconds = 43_200;
@@ -32,6 +32,11 @@ const list = (text: string): string[] =>
     .map((part) => part.trim())
     .filter((part) => part !== '');
 
+/** A flag of commands whose result a program may want to read. */
+export interface JsonFlag {
+  json?: boolean;
+}
+export const jsonOption = () => new Option('--json', 'print the result as JSON');
 export const dataDirectoryOption = () =>
   setting('--data-dir <directory>', 'where database, keys and tokens are kept').default(
     join(homedir(), '.slipway'),
@@ -76,8 +81,8 @@ export const sandboxOptions = () => [
     .default([]),
 ];
 export const runnerOptions = () => [
-  setting('--server <url>', 'URL of the control plane').makeOptionMandatory(),
-  setting('--pool-token <token>', 'token of the pool to work for').makeOptionMandatory(),
+  setting('--server <url>', 'URL of the control plane'),
+  setting('--pool-token <token>', 'token of the pool to work for'),
   dataDirectoryOption(),
   setting('--tls-ca <file>', 'certificate authority (PEM) of the control plane'),
   setting('--insecure-http', 'allow plain HTTP to a control plane beyond loopback'),

@@ -1,0 +1,34 @@
+import { access, constants } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { capacityWarnings, type SandboxDemand } from '../host-capacity.ts';
+import type { Finding } from './finding.ts';
+
+/** Whether a folder can be written, or made where it is not there yet. Makes nothing. */
+export async function writableFolder(check: string, folder: string, setting: string): Promise<Finding> {
+  const existing = await nearestExisting(resolve(folder));
+  return access(existing, constants.W_OK | constants.X_OK).then(
+    () => ({ check, state: 'ok', message: `${folder} can be written` }),
+    () => ({
+      check,
+      state: 'missing',
+      message: `${existing} cannot be written by this user`,
+      fix: `give it to this user, or choose another folder with ${setting}`,
+    }),
+  );
+}
+
+/** What this host has less of than the configured sandboxes may ask for. */
+export async function capacity(demand: SandboxDemand, dataDirectory: string): Promise<Finding[]> {
+  const check = 'Capacity';
+  const warnings = await capacityWarnings(demand, await nearestExisting(resolve(dataDirectory)));
+  if (warnings.length === 0) return [{ check, state: 'ok', message: 'enough for the configured sandboxes' }];
+  return warnings.map((message) => ({ check, state: 'note', message }));
+}
+
+async function nearestExisting(folder: string): Promise<string> {
+  const isThere = await access(folder).then(
+    () => true,
+    () => false,
+  );
+  return isThere || dirname(folder) === folder ? folder : nearestExisting(dirname(folder));
+}

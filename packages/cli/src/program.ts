@@ -1,0 +1,93 @@
+import { Command, type Option } from 'commander';
+import type { DoctorFlags } from './commands/doctor.ts';
+import type { QuickstartFlags } from './commands/quickstart.ts';
+import type { RunnerFlags } from './commands/runner.ts';
+import type { ServerFlags } from './commands/server.ts';
+import type { UpFlags } from './commands/up.ts';
+import { applyConfigurationFile, dropNegativeVariables } from './configuration.ts';
+import {
+  dataDirectoryOption,
+  type JsonFlag,
+  jsonOption,
+  runnerOptions,
+  sandboxOptions,
+  serverOptions,
+} from './options.ts';
+import type { SetUpFlags } from './setup/setup.ts';
+
+/**
+ * The whole command line. What a command does is imported when it is asked for: control plane and runner take half a
+ * second to load, and `--help` needs neither (tests/architecture.test.ts).
+ */
+export function slipwayProgram(): Command {
+  const slipway = new Command('slipway')
+    .description(
+      'Self-hosted runner service for Pulumi: every deployment in its own single-use virtual machine.',
+    )
+    .version('0.1.0')
+    .option('--config <file>', 'configuration file (YAML), default ~/.slipway/config.yaml')
+    .showHelpAfterError('(slipway <command> --help tells more)')
+    .hook('preSubcommand', async (program, subcommand) => {
+      dropNegativeVariables(subcommand, process.env);
+      await applyConfigurationFile(program, subcommand, process.env);
+    });
+
+  command(slipway, 'up', 'start everything on this machine: control plane, database, local runner', [
+    ...serverOptions(),
+    ...sandboxOptions(),
+  ]).action(async (flags: UpFlags) => (await import('./commands/up.ts')).up(flags));
+
+  command(slipway, 'server', 'start the control plane alone', serverOptions()).action(
+    async (flags: ServerFlags) => (await import('./commands/server.ts')).server(flags),
+  );
+
+  command(
+    slipway,
+    'runner',
+    'start a runner that works for a control plane elsewhere',
+    runnerOptions(),
+  ).action(async (flags: RunnerFlags) => (await import('./commands/runner.ts')).runner(flags));
+
+  command(
+    slipway,
+    'quickstart',
+    'set up, start Slipway, run a real deployment in its own sandbox and show its live log',
+    [...serverOptions(), ...sandboxOptions()],
+  )
+    .option('--exit', 'stop after the run, with its success as exit status; keeps nothing')
+    .action(async (flags: QuickstartFlags) => (await import('./commands/quickstart.ts')).quickstart(flags));
+
+  command(
+    slipway,
+    'setup',
+    'set up what is missing on this host: Debian packages, guest, CLI, toolbox, executor image',
+  )
+    .option('--tests', 'also what the tests of this repository need')
+    .action(async (flags: SetUpFlags) => (await import('./setup/setup.ts')).setUp(process.env, flags));
+
+  command(slipway, 'doctor', 'check what this host offers, and say how to get what is missing', [
+    jsonOption(),
+    dataDirectoryOption(),
+    ...sandboxOptions(),
+  ]).action(async (flags: DoctorFlags) => (await import('./commands/doctor.ts')).doctor(flags));
+
+  const image = command(slipway, 'image', 'executor images');
+  command(image, 'build', 'build the default executor image from Debian packages, the CLI, Node and git', [
+    jsonOption(),
+  ]).action(async (flags: JsonFlag) => (await import('./commands/image.ts')).buildImage(flags));
+
+  const guest = command(slipway, 'guest', 'kernel and initramfs of the virtual machines');
+  command(guest, 'update', "take the newest kernel of Debian's archive and build the initramfs anew", [
+    jsonOption(),
+  ]).action(async (flags: JsonFlag) => (await import('./commands/guest.ts')).updateGuest(flags));
+  command(guest, 'show', 'name the kernel and initramfs in use', [jsonOption()]).action(
+    async (flags: JsonFlag) => (await import('./commands/guest.ts')).showGuest(flags),
+  );
+  return slipway;
+}
+
+function command(parent: Command, name: string, description: string, options: readonly Option[] = []) {
+  const made = parent.command(name).description(description);
+  for (const option of options) made.addOption(option);
+  return made;
+}
