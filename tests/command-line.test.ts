@@ -182,13 +182,15 @@ describe('doctor', () => {
     });
   }, 30_000);
 
-  test('notes what this host has less of than sandboxes may ask for, with the flag', async () => {
+  test('finds what this host cannot give to sandboxes that ask for it, with the flag', async () => {
     const { code, findings: found } = await examine([...isolation, '--memory-mib', '100000000']);
-    expect(code).toBe(0);
+    expect(code).toBe(1);
     expect(found).toContainEqual({
       check: 'Capacity',
-      state: 'note',
-      message: expect.stringMatching(/This host has \d+ MiB of memory.*--memory-mib/),
+      state: 'missing',
+      message: expect.stringMatching(
+        /This host can give a sandbox \d+ MiB of memory, and --memory-mib asks for/,
+      ),
     });
   }, 30_000);
 });

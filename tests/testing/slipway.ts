@@ -45,6 +45,12 @@ export async function startSlipway(flags: Partial<UpFlags> = {}): Promise<Slipwa
       cpus: 2,
       memoryMib: 2048,
       volumeGib: 8,
+      reserveMemoryMib: 512,
+      reserveDiskGib: 1,
+      // Tests share their host with others, and write little.
+      overcommitCpus: 4,
+      overcommitMemory: 1,
+      overcommitDisk: 4,
       defaultImage: defaultImageReference,
       allowPrivateNetworks: [],
       ...flags,

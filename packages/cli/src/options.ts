@@ -19,6 +19,17 @@ const positiveInteger = (text: string): number => {
   return value;
 };
 
+const wholeNumber = (text: string): number => {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 0 on.');
+  return Number(text);
+};
+
+const factor = (text: string): number => {
+  const value = Number(text);
+  if (!(value >= 1 && value <= 100)) throw new InvalidArgumentError('It must be a number from 1 to 100.');
+  return value;
+};
+
 const seconds = (text: string): number => {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value > maximumGraceSeconds)
@@ -68,9 +79,23 @@ export const sandboxOptions = () => [
   setting('--runners <count>', 'how many runs execute at the same time')
     .argParser(positiveInteger)
     .default(1),
-  setting('--cpus <count>', 'virtual CPUs of a sandbox').argParser(positiveInteger).default(2),
-  setting('--memory-mib <MiB>', 'memory of a sandbox').argParser(positiveInteger).default(8192),
-  setting('--volume-gib <GiB>', 'volume of a sandbox').argParser(positiveInteger).default(32),
+  setting('--cpus <count>', 'virtual CPUs of a sandbox (2, or what the host has)').argParser(positiveInteger),
+  setting('--memory-mib <MiB>', 'memory of a sandbox (8192, or what the host has)').argParser(
+    positiveInteger,
+  ),
+  setting('--volume-gib <GiB>', 'volume of a sandbox (32, or what the host has)').argParser(positiveInteger),
+  setting(
+    '--reserve-memory-mib <MiB>',
+    'memory that sandboxes leave to the host (512 when absent)',
+  ).argParser(wholeNumber),
+  setting('--reserve-disk-gib <GiB>', 'disk that sandboxes leave to the host (2 when absent)').argParser(
+    wholeNumber,
+  ),
+  ...['cpus', 'memory', 'disk'].map((part) =>
+    setting(`--overcommit-${part} <factor>`, `promise sandboxes so many times the ${part} that there is`)
+      .argParser(factor)
+      .default(1),
+  ),
   setting(
     '--default-image <reference>',
     'executor image of runs that name none; auto: pulumi/pulumi when its registry answers, else the one built here',

@@ -6,6 +6,7 @@ import {
   type ClaimRequest,
   type ClaimResponse,
   claimResponse,
+  defaultSandboxSize,
   type FinishRequest,
   type Job,
   jobResponse,
@@ -88,6 +89,10 @@ export function deploy(server: TestServer, stackPath: string, body: object = {})
   });
 }
 
+const wide = { cpus: 64, memoryMiB: 1_000_000, volumeGiB: 10_000 };
+/** What a runner tells of a host with room for everything. */
+export const wideRoom = { now: wide, empty: wide, defaultSize: defaultSandboxSize };
+
 /** A runner's side of the contract, call by call. */
 export class TestRunner {
   readonly #server: TestServer;
@@ -118,6 +123,7 @@ export class TestRunner {
     const body = {
       ...{ runnerId: this.runnerId, nonce: crypto.randomUUID() },
       ...{ platform: 'linux/amd64', isolation: 'vm', waitSeconds: 0 },
+      capacity: wideRoom,
       ...request,
     };
     const authorization = `token ${this.#poolToken}`;

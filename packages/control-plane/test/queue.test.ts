@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, startTestServer, TestRunner, type TestServer, wideRoom } from './deployments-server.ts';
 
 let server: TestServer;
 let runner: TestRunner;
@@ -313,6 +313,7 @@ test('the runner contract refuses wrong tokens and wrong bodies', async () => {
     nonce: 'n'.repeat(16),
     platform: 'linux/amd64',
     isolation: 'vm',
+    capacity: wideRoom,
   };
   const post = (name: string, body: unknown, authorization: string) =>
     server.call('POST', `/api/slipway/runner/v1/${name}`, body, { authorization });

@@ -1,3 +1,4 @@
+export * from './capacity.ts';
 export * from './cause.ts';
 export * from './deployment-settings.ts';
 export * from './egress.ts';

@@ -1,9 +1,10 @@
 import * as z from 'zod';
+import { capacity } from './capacity.ts';
 import { cause } from './cause.ts';
 import { egressRecord } from './egress.ts';
 import { job } from './job.ts';
 import { stackIdentity } from './names.ts';
-import { isolationKind, operation, platform, runOutcome, stepStatus, workflow } from './run.ts';
+import { isolationKind, operation, platform, runOutcome, sandboxSize, stepStatus, workflow } from './run.ts';
 import { runSandbox } from './sandbox-settings.ts';
 
 /**
@@ -51,6 +52,15 @@ export const claimRequest = z.object({
   nonce: z.string().min(16).max(64),
   platform,
   isolation: isolationKind,
+  /** A run that does not fit is left to others. */
+  capacity: z.object({
+    /** The largest sandbox that fits on the host now. */
+    now: capacity,
+    /** … and that would fit if no other one were there: a run that has waited long for that is not overtaken. */
+    empty: capacity,
+    /** What a run gets that does not say. */
+    defaultSize: sandboxSize,
+  }),
   /** How long the control plane may hold the call open, at most 30. */
   waitSeconds: z.number().min(0).max(30),
 });

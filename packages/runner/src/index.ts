@@ -1,4 +1,6 @@
 export { cacheDirectory } from './cache-directory.ts';
+export { CapacityLedger } from './capacity/capacity-ledger.ts';
+export { measureHost } from './capacity/host-resources.ts';
 export { ensureGuest } from './guest/ensure-guest.ts';
 export { chooseDefaultImage } from './images/default-choice.ts';
 export type { Image, ImageConfig } from './images/image.ts';

@@ -1,4 +1,5 @@
-import type { IsolationKind, SandboxSize } from '@slipway/core';
+import type { CapacityOptions, IsolationKind, SandboxSize } from '@slipway/core';
+import type { HostResources } from './capacity/host-resources.ts';
 import type { Image } from './images/image.ts';
 import type { Isolation } from './isolation/isolation.ts';
 import type { SandboxNetwork } from './network/sandbox-network.ts';
@@ -17,6 +18,7 @@ export interface RunnerOptions {
   readonly slots: number;
   /** Size of a sandbox, where the run does not say. */
   readonly size: SandboxSize;
+  readonly capacity: CapacityOptions;
   /** Reference of the executor image, where the run does not say. */
   readonly defaultImage: string;
   /** Extra certificate authorities (PEM) for everything inside a run; empty when the public ones suffice. */
@@ -44,6 +46,7 @@ export interface RunnerParts {
   readonly isolation: Isolation;
   readonly images: { resolve(reference: string): Promise<Image> };
   readonly toolbox: Toolbox;
+  readonly measureHost: () => Promise<HostResources>;
   /** A network for one sandbox. */
   readonly createNetwork: () => Promise<SandboxNetwork>;
   /** Where runs execute, in one sentence; names software emulation where there is no hardware acceleration. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { measureHost } from './capacity/host-resources.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { createGatedNetwork } from './gated-network.ts';
 import { ensureGuest } from './guest/ensure-guest.ts';
@@ -29,6 +30,7 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     isolation,
     images: createImageStore({ cacheDirectory, report }),
     toolbox,
+    measureHost: () => measureHost(volumeFolder(options)),
     createNetwork: () => createGatedNetwork(options),
     isolationSentence: sentence,
     close: () => Promise.resolve(),
@@ -52,26 +54,27 @@ interface OpenedIsolation {
   readonly sentence: string;
 }
 
-async function openIsolation(
-  { isolation, dataDirectory }: RunnerOptions,
-  setUp: SetUpOptions,
-): Promise<OpenedIsolation> {
-  switch (isolation) {
+async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promise<OpenedIsolation> {
+  switch (options.isolation) {
     case 'container':
       return {
-        isolation: createContainerIsolation({ folder: join(dataDirectory, 'volumes') }),
+        isolation: createContainerIsolation({ folder: volumeFolder(options) }),
         sentence: 'Runs execute in containers that share the kernel of this host: for development and tests.',
       };
     case 'vm':
-      return openVmIsolation(dataDirectory, setUp);
+      return openVmIsolation(volumeFolder(options), setUp);
   }
 }
 
-async function openVmIsolation(dataDirectory: string, setUp: SetUpOptions): Promise<OpenedIsolation> {
+async function openVmIsolation(folder: string, setUp: SetUpOptions): Promise<OpenedIsolation> {
   const isolation = await createVmIsolation({
     guest: await ensureGuest(setUp),
-    folder: join(dataDirectory, 'volumes'),
+    folder,
     cacheDirectory: setUp.cacheDirectory,
   });
   return { isolation, sentence: isolation.describeAcceleration() };
+}
+
+function volumeFolder({ dataDirectory }: RunnerOptions): string {
+  return join(dataDirectory, 'volumes');
 }

@@ -1,13 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { type NetworkSettings, platform, type RegisterRequest, type RegisterResponse } from '@slipway/core';
+import { CapacityLedger } from './capacity/capacity-ledger.ts';
 import { PoolCalls } from './control-plane-client/calls.ts';
 import { Connection } from './control-plane-client/connection.ts';
 import { CallRefused, Fenced } from './control-plane-client/failures.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { gatewayHostname, gatewayUrl } from './network/sandbox-network.ts';
-import { claimRun } from './run/claim.ts';
+import { type Claimed, Claims } from './run/claim.ts';
 import { LiveRun, type RunnerContext } from './run/live-run.ts';
 import { executeRun } from './run/run.ts';
 import type { ProxyOptions, RunnerOptions, RunnerParts } from './runner-options.ts';
@@ -60,6 +61,7 @@ class PoolRunner implements Runner {
   readonly #options: RunnerOptions;
   readonly #context: RunnerContext;
   readonly #calls: PoolCalls;
+  readonly #claims: Claims;
   readonly #live = new Set<LiveRun>();
   readonly #stopping = new AbortController();
   readonly #stopped: Promise<void>;
@@ -76,6 +78,12 @@ class PoolRunner implements Runner {
     this.isolationSentence = parts.isolationSentence;
     this.#options = options;
     this.#calls = calls;
+    this.#claims = new Claims(
+      calls,
+      new CapacityLedger(options.isolation, options.capacity, parts.measureHost),
+      options.size,
+      options.log,
+    );
     this.#registered = registered;
     this.#context = {
       options,
@@ -125,13 +133,18 @@ class PoolRunner implements Runner {
   }
 
   async #claimAndExecute(signal: AbortSignal): Promise<void> {
-    const { log, isolation } = this.#options;
+    const { isolation } = this.#options;
     const startedAt = this.#context.clock();
-    const claim = await claimRun(
-      this.#calls,
-      { runnerId: this.runnerId, platform: platform.enum['linux/amd64'], isolation },
-      { signal, log },
-    );
+    const who = { runnerId: this.runnerId, platform: platform.enum['linux/amd64'], isolation };
+    const claimed = await this.#claims.next(who, signal);
+    try {
+      await this.#execute(claimed, startedAt, signal);
+    } finally {
+      claimed.release();
+    }
+  }
+
+  async #execute({ claim }: Claimed, startedAt: number, signal: AbortSignal): Promise<void> {
     const run = new LiveRun(this.#context, claim);
     run.phases.record('claim', this.#context.clock() - startedAt);
     this.#live.add(run);

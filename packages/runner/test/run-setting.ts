@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { defaultSandboxSize } from '@slipway/core';
+import { type Capacity, defaultCapacityOptions, defaultSandboxSize } from '@slipway/core';
 import { type Runner, type RunnerOptions, type RunnerParts, startRunner } from '../src/index.ts';
 import { ContractServer } from '../src/testing/contract-server.ts';
 import { HeldIsolation } from '../src/testing/held-isolation.ts';
@@ -14,6 +14,8 @@ export class RunSetting implements AsyncDisposable {
   readonly isolation = new HeldIsolation();
   readonly directory: string;
   readonly logged: { level: string; fields: object; message: string }[] = [];
+  /** What the host has, reserve included. */
+  room: Capacity = { cpus: 64, memoryMiB: 1_000_000, volumeGiB: 10_000 };
   /** Of sandbox networks. */
   readonly networks = { created: 0, destroyed: 0 };
   images: RunnerParts['images'] = {
@@ -46,6 +48,7 @@ export class RunSetting implements AsyncDisposable {
       isolation: 'container',
       slots: 1,
       size: defaultSandboxSize,
+      capacity: defaultCapacityOptions,
       defaultImage: 'localhost/slipway/executor:latest',
       extraCertificates: 'PEM of the private authority',
       proxy: { https: 'http://proxy.example.com:3128', noProxy: 'internal.example.com' },
@@ -76,6 +79,7 @@ export class RunSetting implements AsyncDisposable {
           },
         });
       },
+      measureHost: () => Promise.resolve({ total: this.room, free: this.room }),
       isolationSentence: 'Runs execute in the hands of a test.',
       close: () => Promise.resolve(),
     };

@@ -1,4 +1,4 @@
-import { isolationKind } from '@slipway/core';
+import { defaultCapacityOptions, isolationKind } from '@slipway/core';
 import { cacheDirectory, defaultImageReference, openRunnerParts, startRunner } from '../src/index.ts';
 import type { RunnerOptions } from '../src/runner-options.ts';
 
@@ -15,6 +15,7 @@ const options: RunnerOptions = {
   isolation: isolationKind.parse(isolation),
   slots: 4,
   size: { cpus: 1, memoryMiB: 1024, volumeGiB: 4 },
+  capacity: { ...defaultCapacityOptions, overcommit: { cpus: 4, memoryMiB: 1, volumeGiB: 4 } },
   defaultImage: defaultImageReference,
   extraCertificates: '',
   proxy: {},

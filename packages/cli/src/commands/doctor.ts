@@ -1,4 +1,3 @@
-import type { IsolationKind } from '@slipway/core';
 import { cacheDirectory } from '@slipway/runner';
 import { type Finding, formatFinding } from '../doctor/finding.ts';
 import { capacity, writableFolder } from '../doctor/folder-checks.ts';
@@ -10,12 +9,11 @@ import {
   tunDevice,
   userNamespaces,
 } from '../doctor/host-checks.ts';
-import type { SandboxDemand } from '../host-capacity.ts';
 import type { JsonFlag } from '../options.ts';
+import type { SizeFlags } from '../sandbox-size.ts';
 
-export interface DoctorFlags extends SandboxDemand, JsonFlag {
+export interface DoctorFlags extends SizeFlags, JsonFlag {
   dataDir: string;
-  isolation: IsolationKind;
   defaultImage: string;
 }
 

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { IsolationKind } from '@slipway/core';
 import {
   cacheDirectory,
   chooseDefaultImage,
@@ -8,23 +7,18 @@ import {
   type RunnerOptions,
   startRunner,
 } from '@slipway/runner';
-import { capacityWarnings } from '../host-capacity.ts';
 import { logLevel, logTo } from '../log.ts';
 import { ensureDataDirectory, readCertificates } from '../named-files.ts';
+import { capacityOptionsOf, chooseSandboxSize, type SizeFlags } from '../sandbox-size.ts';
 import { untilStopped } from './until-stopped.ts';
 
 /** The options of `slipway runner`, as the command line, variables and the configuration file give them. */
-export interface RunnerFlags {
+export interface RunnerFlags extends SizeFlags {
   server?: string;
   poolToken?: string;
   dataDir: string;
   tlsCa?: string;
   insecureHttp?: boolean;
-  isolation: IsolationKind;
-  runners: number;
-  cpus: number;
-  memoryMib: number;
-  volumeGib: number;
   /** A reference, or `auto`. */
   defaultImage: string;
   caFile?: string;
@@ -44,19 +38,26 @@ export async function runner(flags: RunnerFlags): Promise<void> {
       "--pool-token is missing: the token is in <data-dir>/pool-token on the control plane's host; SLIPWAY_POOL_TOKEN keeps it out of the list of processes.",
     );
   }
-  const started = await startRunnerFromFlags({ ...flags, server, poolToken });
+  const { runner: started, remarks } = await startRunnerFromFlags({ ...flags, server, poolToken });
   console.log(`The runner works for the pool "${started.poolName}" of ${server}`);
   console.log(`  ${started.isolationSentence}`);
-  for (const warning of await capacityWarnings(flags, flags.dataDir)) console.log(`  ${warning}`);
+  for (const remark of remarks) console.log(`  ${remark}`);
   await untilStopped();
   await started.stop();
+}
+
+export interface StartedRunner {
+  readonly runner: Runner;
+  /** What whoever starts it should know about the size of its sandboxes. */
+  readonly remarks: readonly string[];
 }
 
 /** Starts a runner with the real parts: guest, images, toolbox, network and isolation of this host. */
 export async function startRunnerFromFlags(
   flags: RunnerFlags & { server: string; poolToken: string },
-): Promise<Runner> {
+): Promise<StartedRunner> {
   await ensureDataDirectory(flags.dataDir);
+  const { size, remarks } = await chooseSandboxSize(flags, flags.dataDir);
   const options: RunnerOptions = {
     serverUrl: flags.server,
     poolToken: flags.poolToken,
@@ -64,7 +65,8 @@ export async function startRunnerFromFlags(
     serverCertificateAuthority: flags.tlsCa ? await readCertificates('--tls-ca', flags.tlsCa) : undefined,
     isolation: flags.isolation,
     slots: flags.runners,
-    size: { cpus: flags.cpus, memoryMiB: flags.memoryMib, volumeGiB: flags.volumeGib },
+    size,
+    capacity: capacityOptionsOf(flags),
     defaultImage: await defaultImageOf(flags),
     extraCertificates: flags.caFile ? await readCertificates('--ca-file', flags.caFile) : '',
     proxy: proxyOf(process.env),
@@ -73,7 +75,7 @@ export async function startRunnerFromFlags(
     log: logTo(process.stderr, logLevel(process.env)),
   };
   const parts = await openRunnerParts(options, cacheDirectory(process.env));
-  return startRunner(options, parts);
+  return { runner: await startRunner(options, parts), remarks };
 }
 
 /** Which executor image runs get that name none. */

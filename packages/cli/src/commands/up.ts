@@ -1,5 +1,4 @@
 import { type Server, startServer } from '@slipway/control-plane';
-import { capacityWarnings } from '../host-capacity.ts';
 import { type RunnerFlags, startRunnerFromFlags } from './runner.ts';
 import { controlPlaneOptions, type ServerFlags } from './server.ts';
 import { untilStopped } from './until-stopped.ts';
@@ -11,7 +10,7 @@ export async function up(flags: UpFlags): Promise<void> {
   const slipway = await startAll(flags);
   console.log(`Slipway is ready at ${slipway.url}`);
   console.log(`  ${slipway.isolationSentence}`);
-  for (const warning of await capacityWarnings(flags, flags.dataDir)) console.log(`  ${warning}`);
+  for (const remark of slipway.remarks) console.log(`  ${remark}`);
   console.log(`  log in with:  PULUMI_ACCESS_TOKEN=${slipway.adminToken} pulumi login ${slipway.url}`);
   console.log(
     `  (the token is also in ${flags.dataDir}/admin-token; the organization is "${flags.organization}")`,
@@ -25,6 +24,8 @@ export interface Slipway {
   readonly adminToken: string;
   /** Where runs execute, in one sentence: names software emulation where there is no hardware acceleration. */
   readonly isolationSentence: string;
+  /** What whoever starts it should know about the size of its sandboxes. */
+  readonly remarks: readonly string[];
   close(): Promise<void>;
 }
 
@@ -35,11 +36,16 @@ export async function startAll(
 ): Promise<Slipway> {
   const server: Server = await startServer({ ...(await controlPlaneOptions(flags)), ...extra });
   try {
-    const runner = await startRunnerFromFlags({ ...flags, server: server.url, poolToken: server.poolToken });
+    const { runner, remarks } = await startRunnerFromFlags({
+      ...flags,
+      server: server.url,
+      poolToken: server.poolToken,
+    });
     return {
       url: server.url,
       adminToken: server.adminToken,
       isolationSentence: runner.isolationSentence,
+      remarks,
       close: async () => {
         await runner.stop();
         await server.close();

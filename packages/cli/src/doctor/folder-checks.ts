@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { capacityWarnings, type SandboxDemand } from '../host-capacity.ts';
+import { chooseSandboxSize, type SizeFlags } from '../sandbox-size.ts';
 import type { Finding } from './finding.ts';
 
 /** Whether a folder can be written, or made where it is not there yet. Makes nothing. */
@@ -17,12 +17,16 @@ export async function writableFolder(check: string, folder: string, setting: str
   );
 }
 
-/** What this host has less of than the configured sandboxes may ask for. */
-export async function capacity(demand: SandboxDemand, dataDirectory: string): Promise<Finding[]> {
+/** Whether this host has room for sandboxes of the configured size. */
+export async function capacity(flags: SizeFlags, dataDirectory: string): Promise<Finding[]> {
   const check = 'Capacity';
-  const warnings = await capacityWarnings(demand, await nearestExisting(resolve(dataDirectory)));
-  if (warnings.length === 0) return [{ check, state: 'ok', message: 'enough for the configured sandboxes' }];
-  return warnings.map((message) => ({ check, state: 'note', message }));
+  try {
+    const { remarks } = await chooseSandboxSize(flags, await nearestExisting(resolve(dataDirectory)));
+    if (remarks.length === 0) return [{ check, state: 'ok', message: 'enough for the configured sandboxes' }];
+    return remarks.map((message) => ({ check, state: 'note', message }));
+  } catch (error) {
+    return [{ check, state: 'missing', message: error instanceof Error ? error.message : String(error) }];
+  }
 }
 
 async function nearestExisting(folder: string): Promise<string> {

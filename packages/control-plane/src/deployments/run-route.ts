@@ -5,7 +5,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import { notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userToken } from '../identity/index.ts';
-import { findRun, reportOfRun, stepsOfRuns } from '../queue/index.ts';
+import { findRun, reasonForWaiting, reportOfRun, stepsOfRuns } from '../queue/index.ts';
 import { openStack } from '../stacks/index.ts';
 import { stackOfRun } from './record.ts';
 
@@ -34,6 +34,7 @@ export function runRoute(app: FastifyInstance, controlPlane: ControlPlane): void
         grantedSandbox: JSON.parse(run.grantedSandbox),
         state: run.state,
         outcome: run.outcome,
+        ...(run.state === 'queued' && { waiting: await reasonForWaiting(db, run) }),
         cause: run.cause,
         message: run.message,
         claims: run.claims,

@@ -52,6 +52,22 @@ export async function runnersOfPool(db: Database, poolId: string) {
   return rows;
 }
 
+/** The runners of a pool that would take a run now, and the pool's name. */
+export async function runnersOnline(
+  db: Database,
+  poolId: string,
+): Promise<{ poolName: string; runners: readonly { hostname: string; capacity: string | null }[] }> {
+  const { name } = await db
+    .selectFrom('pools')
+    .select('name')
+    .where('id', '=', poolId)
+    .executeTakeFirstOrThrow();
+  const { rows } = await sql<{ hostname: string; capacity: string | null }>`
+    SELECT r.hostname, r.capacity FROM runners r WHERE r.pool_id = ${poolId} AND ${isOnline}
+    ORDER BY r.last_seen_at DESC LIMIT 1000`.execute(db);
+  return { poolName: name, runners: rows };
+}
+
 /** A new pool and its token, which is shown this once; undefined when the name is taken. */
 export async function createPool(
   db: Database,

@@ -1,3 +1,4 @@
+export { runnersOnline } from './administration.ts';
 export { ensureDefaultPool, type PoolRecord, poolOfRun, poolToken } from './pool.ts';
 export { poolRoutes } from './routes.ts';
 export { findRunner, type RunnerRecord, registerRunner } from './runner.ts';

@@ -26,5 +26,7 @@ export interface PoolTables {
     address: string;
     registered_at: ColumnType<Date, never, never>;
     last_seen_at: ColumnType<Date, never, Date>;
+    /** JSON text (`capacity` of a claim). */
+    capacity: string | null;
   };
 }

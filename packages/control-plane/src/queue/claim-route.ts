@@ -3,6 +3,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import type { RunnerRecord } from '../pools/index.ts';
 import { type Claim, claimRun } from './claim.ts';
 import { endRun } from './finish.ts';
+import { noteCapacity } from './waiting.ts';
 import type { WakeUp } from './wake-up.ts';
 import { type Workflows, workflowOf } from './workflow.ts';
 
@@ -22,6 +23,7 @@ export async function waitForClaim(
   request: ClaimRequest,
   gone: AbortSignal,
 ): Promise<ClaimResponse | undefined> {
+  await noteCapacity(controlPlane.db, runner.id, request.capacity);
   const deadline = performance.now() + request.waitSeconds * 1000;
   for (;;) {
     const { generation } = wakeUp.claims;

@@ -5,6 +5,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
 import { hashToken } from '../identity/index.ts';
 import type { RunnerRecord } from '../pools/index.ts';
+import { hasRoomFor } from './fits.ts';
 import { type RunRecord, runColumns } from './run.ts';
 
 /** A run in a runner's hands. */
@@ -16,7 +17,7 @@ export interface Claim {
 /** Each lost race means that another claim won it. After so many the caller waits, and looks again later. */
 const maximumAttempts = 20;
 
-type ClaimOrder = Pick<ClaimRequest, 'nonce' | 'platform'>;
+type ClaimOrder = Pick<ClaimRequest, 'nonce' | 'platform' | 'capacity'>;
 
 /**
  * The run that this nonce claims: the one that it claimed before, or the oldest queued run that the runner may take
@@ -75,7 +76,7 @@ async function takeHead(
   const { rows } = await sql<{ headId: string } & { [K in keyof RunRecord]: RunRecord[K] | null }>`
       WITH head AS (
         SELECT queued.id FROM runs queued JOIN lanes ON lanes.id = queued.lane_id
-        WHERE queued.state = 'queued' AND queued.pool_id = ${runner.poolId} AND queued.platform = ${order.platform}
+        WHERE queued.state = 'queued' AND ${hasRoomFor(order.capacity)} AND queued.pool_id = ${runner.poolId} AND queued.platform = ${order.platform}
           AND NOT EXISTS (
             SELECT FROM runs earlier
             WHERE earlier.lane_id = queued.lane_id AND earlier.number < queued.number AND earlier.state <> 'finished')

@@ -4,5 +4,6 @@ export { recoverLostRuns } from './recover.ts';
 export { type RunReport, reportOfRun, stepsOfRuns } from './report.ts';
 export { queueRoutes } from './routes.ts';
 export { findRun, findRuns, type RunRecord } from './run.ts';
+export { reasonForWaiting } from './waiting.ts';
 export { wakeImages } from './wake-up.ts';
 export type { WorkflowRuns } from './workflow.ts';

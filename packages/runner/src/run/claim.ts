@@ -1,29 +1,85 @@
 import { randomUUID } from 'node:crypto';
-import type { ClaimRequest, ClaimResponse } from '@slipway/core';
+import { type ClaimRequest, type ClaimResponse, completeSize, lackOf, type SandboxSize } from '@slipway/core';
+import type { CapacityLedger } from '../capacity/capacity-ledger.ts';
 import type { PoolCalls } from '../control-plane-client/calls.ts';
 import { patientBackOff, untilAnswered } from '../control-plane-client/retry.ts';
 import type { RunnerLog } from '../runner-options.ts';
 
 const waitSeconds = 20;
 
+/** A run of this runner, and the place on the host that was counted for it. */
+export interface Claimed {
+  readonly claim: ClaimResponse;
+  readonly release: () => void;
+}
+
 /**
- * Waits until there is a run for this runner. A claim whose answer was lost is repeated with the same nonce and gets
- * the same run again, so that no run is held by nobody. Rejects with the reason of `signal`, or when the claim is
- * refused.
+ * Waits until there is a run for this runner that fits on its host. The slots of a runner take turns, so that no place is
+ * offered twice. A claim whose answer was lost is repeated with the same nonce and gets the same run again, so that no
+ * run is held by nobody; one that waits while a place becomes free is asked again in the same way.
  */
-export async function claimRun(
-  calls: PoolCalls,
-  request: Omit<ClaimRequest, 'nonce' | 'waitSeconds'>,
-  options: { readonly signal: AbortSignal; readonly log: RunnerLog },
-): Promise<ClaimResponse> {
-  const { signal, log } = options;
-  for (;;) {
+export class Claims {
+  readonly #calls: PoolCalls;
+  readonly #ledger: CapacityLedger;
+  readonly #defaultSize: SandboxSize;
+  readonly #log: RunnerLog;
+  #turn: Promise<unknown> = Promise.resolve();
+  #toldLack: string | undefined;
+
+  constructor(calls: PoolCalls, ledger: CapacityLedger, defaultSize: SandboxSize, log: RunnerLog) {
+    this.#calls = calls;
+    this.#ledger = ledger;
+    this.#defaultSize = defaultSize;
+    this.#log = log;
+  }
+
+  /** Rejects with the reason of `signal`, or when the claim is refused. */
+  next(
+    who: Pick<ClaimRequest, 'runnerId' | 'platform' | 'isolation'>,
+    signal: AbortSignal,
+  ): Promise<Claimed> {
+    const claimed = this.#turn.then(() => this.#claim(who, signal));
+    this.#turn = claimed.catch(() => undefined);
+    return claimed;
+  }
+
+  async #claim(
+    who: Pick<ClaimRequest, 'runnerId' | 'platform' | 'isolation'>,
+    signal: AbortSignal,
+  ): Promise<Claimed> {
     const nonce = randomUUID();
-    const claimed = await untilAnswered(() => calls.claim({ ...request, nonce, waitSeconds }, signal), {
-      signal,
-      backOff: patientBackOff,
-      failed: (error, tries) => log.warn({ err: error, tries }, 'No answer to a claim; trying again'),
-    });
-    if (claimed) return claimed;
+    for (;;) {
+      signal.throwIfAborted();
+      const morePlace = this.#ledger.released;
+      const either = AbortSignal.any([signal, morePlace]);
+      const { now, empty } = await this.#ledger.available();
+      this.#tellLack(lackOf(this.#defaultSize, now));
+      const capacity = { now, empty, defaultSize: this.#defaultSize };
+      const request = { ...who, nonce, waitSeconds, capacity };
+      const claim = await untilAnswered(() => this.#calls.claim(request, either), {
+        signal: either,
+        backOff: patientBackOff,
+        failed: (error, tries) => this.#log.warn({ err: error, tries }, 'No answer to a claim; trying again'),
+      }).catch((error: unknown) => {
+        if (morePlace.aborted && !signal.aborted) return undefined;
+        throw error;
+      });
+      if (!claim) continue;
+      const release = this.#ledger.promise(completeSize(claim.run.sandbox.size, this.#defaultSize));
+      return { claim, release };
+    }
+  }
+
+  /** A host that is full of sandboxes is at work; one that is full of other things should be looked at. */
+  #tellLack(lack: string | undefined): void {
+    if (!this.#ledger.isEmpty || lack === this.#toldLack) return;
+    this.#toldLack = lack;
+    if (lack === undefined) this.#log.info({}, 'There is room for a run again');
+    else {
+      this.#log.warn(
+        {},
+        `Not claiming runs of the default size: ${lack}. Free some, choose a smaller size (--cpus, --memory-mib, --volume-gib), or allow promising more than there is (--overcommit-cpus, --overcommit-memory, --overcommit-disk).`,
+      );
+    }
   }
 }

@@ -3,12 +3,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
+  type ClaimRequest,
   claimRequest,
+  completeSize,
   defaultRunSandbox,
   type FinishRequest,
   finishRequest,
   type Job,
   type LogLine,
+  lackOf,
   logRequest,
   type RunOutline,
   registerRequest,
@@ -66,7 +69,7 @@ type Failure = 'lose' | 'hang' | 'late' | number;
  */
 export class ContractServer {
   readonly runs: ContractRun[] = [];
-  readonly claims: string[] = [];
+  readonly claims: ClaimRequest[] = [];
   leaseSeconds = 30;
   heartbeatSeconds = 5;
   readonly #server = createServer((request, response) => void this.#answer(request, response));
@@ -198,12 +201,18 @@ export class ContractServer {
     return { status: 200, body: { leaseSeconds: this.leaseSeconds, ...command } };
   }
 
-  async #claim({ nonce, waitSeconds }: { nonce: string; waitSeconds: number }) {
-    this.claims.push(nonce);
+  async #claim(request: ClaimRequest) {
+    this.claims.push(request);
+    const { nonce, waitSeconds, capacity } = request;
     const until = performance.now() + waitSeconds * 1000;
     for (;;) {
       const run =
-        this.runs.find((each) => each.nonce === nonce) ?? this.runs.find((each) => each.nonce === undefined);
+        this.runs.find((each) => each.nonce === nonce) ??
+        this.runs.find(
+          (each) =>
+            each.nonce === undefined &&
+            lackOf(completeSize(each.outline.sandbox.size, capacity.defaultSize), capacity.now) === undefined,
+        );
       if (run) {
         run.nonce = nonce;
         run.leaseToken ||= randomUUID();

@@ -1,0 +1,94 @@
+import {
+  type Capacity,
+  type CapacityOptions,
+  defaultSandboxSize,
+  type IsolationKind,
+  type SandboxSize,
+  defaultCapacityOptions as usual,
+} from '@slipway/core';
+import { CapacityLedger, measureHost } from '@slipway/runner';
+
+/** The options that decide how large sandboxes are, and how many run at once. */
+export interface SizeFlags {
+  isolation: IsolationKind;
+  runners: number;
+  cpus?: number;
+  memoryMib?: number;
+  volumeGib?: number;
+  reserveMemoryMib?: number;
+  reserveDiskGib?: number;
+  overcommitCpus: number;
+  overcommitMemory: number;
+  overcommitDisk: number;
+}
+
+/** What a sandbox of a runner gets whose run does not say, and sentences about it for whoever starts the runner. */
+export interface ChosenSize {
+  readonly size: SandboxSize;
+  readonly remarks: readonly string[];
+}
+
+export function capacityOptionsOf(flags: SizeFlags): CapacityOptions {
+  return {
+    reserve: {
+      memoryMiB: flags.reserveMemoryMib ?? usual.reserve.memoryMiB,
+      volumeGiB: flags.reserveDiskGib ?? usual.reserve.volumeGiB,
+    },
+    overcommit: {
+      cpus: flags.overcommitCpus,
+      memoryMiB: flags.overcommitMemory,
+      volumeGiB: flags.overcommitDisk,
+    },
+  };
+}
+
+const parts = [
+  { part: 'cpus', unit: 'CPUs', flag: '--cpus', overcommit: '--overcommit-cpus' },
+  { part: 'memoryMiB', unit: 'MiB of memory', flag: '--memory-mib', overcommit: '--overcommit-memory' },
+  { part: 'volumeGiB', unit: 'GiB of disk', flag: '--volume-gib', overcommit: '--overcommit-disk' },
+] as const;
+
+/**
+ * The size that the flags ask for; what they leave open is the usual size, or what this host has where it has less, and
+ * a remark says so. Throws when they ask for more than the host can give: such a runner would never claim a run.
+ */
+export async function chooseSandboxSize(flags: SizeFlags, volumeFolder: string): Promise<ChosenSize> {
+  const ledger = new CapacityLedger(flags.isolation, capacityOptionsOf(flags), () =>
+    measureHost(volumeFolder),
+  );
+  const { now } = await ledger.available();
+  const asked = { cpus: flags.cpus, memoryMiB: flags.memoryMib, volumeGiB: flags.volumeGib };
+  return sandboxSizeWithin(now, asked, flags.runners);
+}
+
+/** The rule of `chooseSandboxSize`, for a host that can give `room`. */
+export function sandboxSizeWithin(
+  room: Capacity,
+  asked: Readonly<Record<keyof SandboxSize, number | undefined>>,
+  runners: number,
+): ChosenSize {
+  const size = { ...defaultSandboxSize };
+  const remarks: string[] = [];
+  for (const { part, unit, flag, overcommit } of parts) {
+    const most = Math.floor(room[part]);
+    const wanted = asked[part] ?? defaultSandboxSize[part];
+    if (wanted <= most) size[part] = wanted;
+    else if (asked[part] !== undefined || most < 1) {
+      throw new Error(
+        `This host can give a sandbox ${most} ${unit}, and ${flag} asks for ${wanted}. Ask for less with ${flag}, or promise more than there is with ${overcommit}.`,
+      );
+    } else {
+      size[part] = most;
+      remarks.push(
+        `A sandbox has ${most} ${unit}, all that this host can give, in place of ${wanted}; ${flag} and ${overcommit} change that.`,
+      );
+    }
+  }
+  const fitting = Math.min(...parts.map(({ part }) => Math.floor(room[part] / size[part])));
+  if (fitting < runners) {
+    remarks.push(
+      `${runners} runs at once were asked for with --runners; this host has room for ${fitting} of this size. Choose less with ${parts.map(({ flag }) => flag).join(', ')}.`,
+    );
+  }
+  return { size, remarks };
+}
