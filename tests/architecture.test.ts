@@ -15,7 +15,17 @@ const allowedPackages: Record<string, readonly string[]> = {
 /** Modules that `core` may import: it does no I/O, and knows no clock and no randomness. */
 const allowedInCore = ['zod'];
 /** Slices of the control plane, reached from another slice only through their `index.ts`. `tables.ts` declares types. */
-const slices = ['stacks', 'secrets', 'deployments', 'queue', 'pools', 'identity', 'logs', 'examples'];
+const slices = [
+  'stacks',
+  'secrets',
+  'deployments',
+  'dependency-caches',
+  'queue',
+  'pools',
+  'identity',
+  'logs',
+  'examples',
+];
 
 interface Import {
   readonly file: string;

@@ -342,3 +342,10 @@ test('agent pools', async () => {
   });
   expect(await call(`GET ${operations}/{poolId}`, `${path}/${id}`)).toMatchObject({ status: 404 });
 });
+
+test('the dependency cache of a project is cleared', async () => {
+  const operation = `DELETE ${stackOperations}/cache`;
+  expect(await call(operation, `${stack}/deployments/cache`)).toEqual({ status: 200, body: undefined });
+  const missing = stack.replace(/[^/]+$/, 'not-there');
+  expect(await call(operation, `${missing}/deployments/cache`)).toMatchObject({ status: 404 });
+});

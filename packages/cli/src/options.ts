@@ -100,6 +100,10 @@ export const sandboxOptions = () => [
     '--default-image <reference>',
     'executor image of runs that name none; auto: pulumi/pulumi when its registry answers, else the one built here',
   ).default('auto'),
+  setting(
+    '--dependency-cache-gib <GiB>',
+    'room for cached dependencies of projects, least recently read go first; 0 keeps none (20 when absent)',
+  ).argParser(wholeNumber),
   setting('--ca-file <file>', 'extra certificate authorities (PEM) for everything inside a run'),
   setting('--allow-private-networks <CIDRs>', 'private networks that runs may reach (comma-separated)')
     .argParser(list)

@@ -6,6 +6,7 @@ import type { ControlPlane } from './control-plane.ts';
 import { checkDatabase, type DatabaseLocation, openDatabase } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { migrate } from './database/migrate.ts';
+import { dependencyCacheRoutes } from './dependency-caches/index.ts';
 import { deploymentRoutes, deploymentRuns } from './deployments/index.ts';
 import { exampleRoutes } from './examples/index.ts';
 import { createApp } from './http/app.ts';
@@ -93,6 +94,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     leaseSeconds: options.updateLeaseSeconds ?? 300,
   });
   deploymentRoutes(app, controlPlane);
+  dependencyCacheRoutes(app, controlPlane);
   poolRoutes(app, controlPlane);
   queueRoutes(app, controlPlane, { deployment: deployments });
   if (options.exampleRepository) exampleRoutes(app, options.exampleRepository);

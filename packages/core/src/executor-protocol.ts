@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { type Cause, cause } from './cause.ts';
+import { cachedPath, cacheKey, maximumCachedPaths } from './dependency-cache.ts';
 import { job } from './job.ts';
 import { stepStatus } from './run.ts';
 
@@ -27,6 +28,18 @@ export const networkSettings = z.object({
 });
 export type NetworkSettings = z.infer<typeof networkSettings>;
 
+/** `device`: the runner mounts folders of a block device. `archive`: a compressed archive travels over this channel. */
+export const cacheTransfer = z.enum(['device', 'archive']);
+export type CacheTransfer = z.infer<typeof cacheTransfer>;
+
+/** Most bytes of an archive in one frame. */
+export const maximumPieceBytes = 384 * 1024;
+const archivePiece = {
+  /** Base64. */
+  bytes: z.string().max((maximumPieceBytes / 3) * 4),
+  isLast: z.boolean(),
+};
+
 export const frameToExecutor = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('job'),
@@ -37,9 +50,31 @@ export const frameToExecutor = z.discriminatedUnion('type', [
      * a `NODE_OPTIONS` or `LD_PRELOAD` among them would reach its Node.
      */
     imageEnvironment: z.record(z.string(), z.string()),
+    /** How a cache entry comes into this sandbox and out of it; absent where the runner keeps no cache. */
+    cacheTransfer: cacheTransfer.optional(),
   }),
   /** Interrupt the running step, wait `graceSeconds`, then kill it. */
   z.object({ type: z.literal('cancel'), graceSeconds: z.number().nonnegative() }),
+  /** Answer to `cache-restore`. */
+  z.object({
+    type: z.literal('cache-restored'),
+    /** `mounted`: an entry is at its paths. `archive`: its bytes can be asked for with `cache-read`. */
+    entry: z.enum(['mounted', 'archive', 'none']),
+    /** Which entry it is, or why there is none: the end of a sentence for the log. */
+    reason: z.string(),
+    /** Whether what the run installs may become the entry. */
+    mayBeSaved: z.boolean(),
+  }),
+  /** Answer to `cache-read`. */
+  z.object({ type: z.literal('cache-bytes'), ...archivePiece }),
+  /** Answer to `cache-save`, and to the last `cache-write`; earlier when no more is taken. */
+  z.object({
+    type: z.literal('cache-saved'),
+    /** Size of the entry; null when it was not saved. */
+    entryBytes: z.number().nonnegative().nullable(),
+    /** Why it was not, as the end of a sentence. */
+    reason: z.string(),
+  }),
 ]);
 export type FrameToExecutor = z.infer<typeof frameToExecutor>;
 
@@ -69,6 +104,23 @@ export const frameFromExecutor = z.discriminatedUnion('type', [
     memoryMiB: z.number().nonnegative(),
     diskMiB: z.number().nonnegative(),
   }),
+  /**
+   * Asks for the cache entry with this key, once, before anything of the user's was run. The paths are folders that
+   * exist when entries come as devices. Answered by `cache-restored`.
+   */
+  z.object({
+    type: z.literal('cache-restore'),
+    key: cacheKey,
+    paths: z.array(cachedPath).min(1).max(maximumCachedPaths),
+  }),
+  /** Asks for the next piece of the archive. */
+  z.object({ type: z.literal('cache-read') }),
+  /** The archive could not be unpacked: it is damaged. */
+  z.object({ type: z.literal('cache-unusable') }),
+  /** What was installed on the device is to be kept: nothing is written to it any more. */
+  z.object({ type: z.literal('cache-save') }),
+  /** The next piece of the archive that is to be kept. */
+  z.object({ type: z.literal('cache-write'), ...archivePiece }),
   z.object({
     type: z.literal('result'),
     outcome: z.enum(['succeeded', 'failed']),

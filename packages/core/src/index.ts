@@ -1,5 +1,6 @@
 export * from './capacity.ts';
 export * from './cause.ts';
+export * from './dependency-cache.ts';
 export * from './deployment-settings.ts';
 export * from './egress.ts';
 export * from './executor-protocol.ts';

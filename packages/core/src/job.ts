@@ -27,6 +27,8 @@ export const deploymentOptions = z.object({
   skipInstallDependencies: z.boolean().default(false),
   deleteAfterDestroy: z.boolean().default(false),
   remediateIfDriftDetected: z.boolean().default(false),
+  /** Whether what the project depends on is taken from the cache and kept there. */
+  cacheDependencies: z.boolean().default(false),
   /** Shell of the pre-run commands; `/bin/sh` when absent. */
   shell: z.string().optional(),
 });

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { capacity } from './capacity.ts';
 import { cause } from './cause.ts';
+import { cacheGrant } from './dependency-cache.ts';
 import { egressRecord } from './egress.ts';
 import { job } from './job.ts';
 import { stackIdentity } from './names.ts';
@@ -77,6 +78,8 @@ export const runOutline = z.object({
   imageReference: z.string().nullable(),
   /** What it was granted when it was queued. */
   sandbox: runSandbox,
+  /** Which entries of the dependency cache it may use; null where the settings do not ask for it. */
+  cache: cacheGrant.nullable().default(null),
   graceSeconds: z.number(),
 });
 export type RunOutline = z.infer<typeof runOutline>;

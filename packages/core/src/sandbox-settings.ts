@@ -45,10 +45,19 @@ export const timeLimits = z.strictObject({
 });
 export type TimeLimits = z.infer<typeof timeLimits>;
 
+/**
+ * Whose runs use what a run writes to the dependency cache.
+ * - `project`: those of all stacks of the project, in the same pool.
+ * - `stack`: its own alone. It may still read what the others wrote.
+ */
+export const cacheScope = z.enum(['project', 'stack']);
+export type CacheScope = z.infer<typeof cacheScope>;
+
 export const sandboxSettings = z.strictObject({
   size: sandboxSize.partial().optional(),
   egress: egressPolicy.optional(),
   timeLimits: timeLimits.optional(),
+  cacheScope: cacheScope.optional(),
   /** Longest log of a run, after which it is cut off with a line that says so. */
   logMiB: z.number().int().min(1).max(256).optional(),
 });
@@ -66,6 +75,7 @@ export const runSandbox = z.object({
   size: sandboxSize.partial(),
   egress: egressPolicy,
   timeLimits,
+  cacheScope: cacheScope.default('project'),
   logMiB: z.number().int(),
 });
 export type RunSandbox = z.infer<typeof runSandbox>;
@@ -77,6 +87,7 @@ export const defaultRunSandbox: RunSandbox = {
   size: {},
   egress: { mode: 'open' },
   timeLimits: {},
+  cacheScope: 'project',
   logMiB: defaultLogMiB,
 };
 
@@ -90,6 +101,8 @@ export function runSandboxOf(pool: PoolSandboxSettings, stack: SandboxSettings):
       { ...maximum.timeLimits, ...defaults.timeLimits, ...stack.timeLimits },
       maximum.timeLimits ?? {},
     ),
+    cacheScope:
+      maximum.cacheScope === 'stack' ? 'stack' : (stack.cacheScope ?? defaults.cacheScope ?? 'project'),
     logMiB: Math.min(stack.logMiB ?? defaults.logMiB ?? defaultLogMiB, maximum.logMiB ?? defaultLogMiB),
   };
 }
@@ -101,6 +114,9 @@ export function sandboxObjections({ maximum }: PoolSandboxSettings, stack: Sandb
     ...above('timeLimits', stack.timeLimits ?? {}, maximum.timeLimits ?? {}),
     ...above('', { logMiB: stack.logMiB }, { logMiB: maximum.logMiB }),
   ];
+  if (maximum.cacheScope === 'stack' && stack.cacheScope === 'project') {
+    tooLarge.push('"cacheScope" is "project", and the pool allows "stack" only');
+  }
   const { egress } = stack;
   if (egress === undefined || isWithin(egress, maximum.egress)) return tooLarge;
   return [...tooLarge, `"egress" reaches further than the pool allows (${describeEgress(maximum.egress)})`];

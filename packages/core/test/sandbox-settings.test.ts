@@ -22,10 +22,21 @@ test('a stack overrides the defaults of its pool, part by part', () => {
   );
   expect(granted).toEqual({
     size: { cpus: 1, memoryMiB: 2048 },
+    cacheScope: 'project',
     egress: { mode: 'open' },
     timeLimits: { runSeconds: 600 },
     logMiB: 10,
   });
+});
+
+test('a pool that keeps its stacks apart lets no stack write what others read', () => {
+  const apart = pool({ maximum: { cacheScope: 'stack' } });
+  expect(runSandboxOf(apart, stack({ cacheScope: 'project' })).cacheScope).toBe('stack');
+  expect(runSandboxOf(pool({ defaults: { cacheScope: 'stack' } }), {}).cacheScope).toBe('stack');
+  expect(sandboxObjections(apart, stack({ cacheScope: 'project' }))).toEqual([
+    '"cacheScope" is "project", and the pool allows "stack" only',
+  ]);
+  expect(sandboxObjections(apart, stack({ cacheScope: 'stack' }))).toEqual([]);
 });
 
 describe('nobody gets more than the maximum of the pool', () => {

@@ -1,4 +1,5 @@
 import { type FrameFromExecutor, maskPatterns, maskWith } from '@slipway/core';
+import type { CacheConnection } from './cache/cache-connection.ts';
 import type { Cancellation } from './cancellation.ts';
 import { writeCertificateFiles } from './certificates.ts';
 import { CommandNotFound } from './command.ts';
@@ -21,9 +22,11 @@ const maximumMessageCharacters = 8192;
 export async function executeRun(
   frame: JobFrame,
   connection: RunnerConnection,
+  cacheConnection: CacheConnection,
   cancellation: Cancellation,
 ): Promise<ResultFrame> {
   const { job, network, imageEnvironment } = frame;
+  const cache = { connection: cacheConnection, transfer: frame.cacheTransfer };
   const patterns = maskPatterns(job.secrets);
   const steps = planSteps(job);
   await connection.send([{ type: 'plan', steps: steps.map((step) => step.name) }]);
@@ -45,7 +48,7 @@ export async function executeRun(
         { ...runEnvironment, ...(await loadedVariables(layout.environmentFile, log)) },
         network,
       );
-      await step.run({ job, network, layout, environment, log, cancellation });
+      await step.run({ job, network, layout, environment, log, cancellation, cache });
       await report('succeeded');
     } catch (error) {
       await report('failed');

@@ -1,3 +1,4 @@
+import { CacheConnection } from './cache/cache-connection.ts';
 import { Cancellation } from './cancellation.ts';
 import type { JobFrame } from './environment.ts';
 import { executeRun } from './run.ts';
@@ -9,16 +10,19 @@ import type { RunnerConnection } from './runner-connection.ts';
  */
 export async function serveRunner(connection: RunnerConnection): Promise<void> {
   const cancellation = new Cancellation();
+  const cache = new CacheConnection(connection);
   let hasJob = false;
   try {
     await connection.send([{ type: 'ready' }]);
     for await (const frame of connection.frames()) {
       if (frame.type === 'cancel') {
         cancellation.request(frame.graceSeconds);
+      } else if (frame.type !== 'job') {
+        cache.hear(frame);
       } else if (!hasJob) {
         hasJob = true;
-        // Not awaited: the connection is read on, for the cancellation.
-        void executeAndReport(frame, connection, cancellation);
+        // Not awaited: the connection is read on, for the cancellation and for answers.
+        void executeAndReport(frame, connection, cache, cancellation);
       }
     }
   } finally {
@@ -29,10 +33,11 @@ export async function serveRunner(connection: RunnerConnection): Promise<void> {
 async function executeAndReport(
   frame: JobFrame,
   connection: RunnerConnection,
+  cache: CacheConnection,
   cancellation: Cancellation,
 ): Promise<void> {
   try {
-    await connection.send([await executeRun(frame, connection, cancellation)]);
+    await connection.send([await executeRun(frame, connection, cache, cancellation)]);
   } catch (error) {
     const particulars = error instanceof Error ? error.message : String(error);
     const message = `The executor could not carry out the run: ${particulars}`;

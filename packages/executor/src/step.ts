@@ -1,4 +1,5 @@
-import type { Cause, Job, NetworkSettings } from '@slipway/core';
+import type { CacheTransfer, Cause, Job, NetworkSettings } from '@slipway/core';
+import type { CacheConnection } from './cache/cache-connection.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { Environment } from './environment.ts';
 import type { Layout } from './layout.ts';
@@ -21,6 +22,8 @@ export interface StepContext {
   readonly environment: Environment;
   readonly log: StepLog;
   readonly cancellation: Cancellation;
+  /** The runner's cache of dependencies; without a way of transfer it keeps none. */
+  readonly cache: { readonly connection: CacheConnection; readonly transfer: CacheTransfer | undefined };
 }
 
 /** A step failed; the message names what failed and says what to do. */

@@ -1,5 +1,6 @@
 import type { CapacityOptions, IsolationKind, SandboxSize } from '@slipway/core';
 import type { HostResources } from './capacity/host-resources.ts';
+import type { EntryStore } from './dependency-cache/entry-store.ts';
 import type { Image } from './images/image.ts';
 import type { Isolation } from './isolation/isolation.ts';
 import type { SandboxNetwork } from './network/sandbox-network.ts';
@@ -30,6 +31,8 @@ export interface RunnerOptions {
   /** Takes the log spools, which are unlinked from the start. */
   readonly dataDirectory: string;
   readonly log: RunnerLog;
+  /** Room for all entries of the dependency cache; 20 GiB when absent, 0 keeps none. */
+  readonly dependencyCacheGiB?: number | undefined;
   /** Longest time from a sandbox's start to the executor's `ready`; by default three minutes. */
   readonly startDeadlineSeconds?: number;
 }
@@ -47,6 +50,8 @@ export interface RunnerParts {
   readonly images: { resolve(reference: string): Promise<Image> };
   readonly toolbox: Toolbox;
   readonly measureHost: () => Promise<HostResources>;
+  /** The dependency caches of projects; without it this runner keeps none. */
+  readonly dependencyCache?: EntryStore;
   /** A network for one sandbox. */
   readonly createNetwork: () => Promise<SandboxNetwork>;
   /** Where runs execute, in one sentence; names software emulation where there is no hardware acceleration. */

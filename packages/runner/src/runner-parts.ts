@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { measureHost } from './capacity/host-resources.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
+import { EntryStore } from './dependency-cache/entry-store.ts';
 import { createGatedNetwork } from './gated-network.ts';
 import { ensureGuest } from './guest/ensure-guest.ts';
 import { createImageStore } from './images/image-store.ts';
@@ -14,6 +15,8 @@ import type { RunnerOptions, RunnerParts } from './runner-options.ts';
 import type { SetUpOptions } from './setup/set-up-options.ts';
 import { ensureToolbox } from './toolbox/ensure-toolbox.ts';
 
+const defaultDependencyCacheGiB = 20;
+
 /**
  * The real parts of a runner: guest, images, toolbox, network and isolation of this host. What can be made again lies
  * in `cacheDirectory`. Throws when an option is wrong, and `SandboxStartError` when the host cannot run the isolation,
@@ -22,18 +25,20 @@ import { ensureToolbox } from './toolbox/ensure-toolbox.ts';
 export async function openRunnerParts(options: RunnerOptions, cacheDirectory: string): Promise<RunnerParts> {
   const report = (line: string) => options.log.info({}, line);
   await checkHost(options);
-  const [{ isolation, sentence }, toolbox] = await Promise.all([
+  const [{ isolation, sentence }, toolbox, dependencyCache] = await Promise.all([
     openIsolation(options, { cacheDirectory, report }),
     ensureToolbox({ cacheDirectory, report }),
+    openDependencyCache(options),
   ]);
   return {
     isolation,
     images: createImageStore({ cacheDirectory, report }),
     toolbox,
     measureHost: () => measureHost(volumeFolder(options)),
+    ...(dependencyCache && { dependencyCache }),
     createNetwork: () => createGatedNetwork(options),
     isolationSentence: sentence,
-    close: () => Promise.resolve(),
+    close: async () => dependencyCache?.settled(),
   };
 }
 
@@ -47,6 +52,17 @@ async function checkHost(options: RunnerOptions): Promise<void> {
   throw new SandboxStartError(
     `Runs would have no network on this host: ${obstacle.what}. Try: ${obstacle.remedy}`,
   );
+}
+
+async function openDependencyCache(options: RunnerOptions): Promise<EntryStore | undefined> {
+  const { dataDirectory, dependencyCacheGiB = defaultDependencyCacheGiB, log } = options;
+  if (dependencyCacheGiB === 0) return undefined;
+  const folder = join(dataDirectory, 'dependency-cache');
+  return EntryStore.open({
+    folder,
+    maximumBytes: dependencyCacheGiB * 1024 ** 3,
+    failed: (error) => log.warn({ err: error }, 'A cache entry was not kept'),
+  });
 }
 
 interface OpenedIsolation {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Capacity, defaultCapacityOptions, defaultSandboxSize } from '@slipway/core';
+import { EntryStore } from '../src/dependency-cache/entry-store.ts';
 import { type Runner, type RunnerOptions, type RunnerParts, startRunner } from '../src/index.ts';
 import { ContractServer } from '../src/testing/contract-server.ts';
 import { HeldIsolation } from '../src/testing/held-isolation.ts';
@@ -27,6 +28,7 @@ export class RunSetting implements AsyncDisposable {
         config: { environment: { NODE_OPTIONS: '--inspect' } },
       }),
   };
+  dependencyCache: EntryStore | undefined;
   #runner: Runner | undefined;
 
   private constructor(server: ContractServer, directory: string) {
@@ -67,6 +69,7 @@ export class RunSetting implements AsyncDisposable {
       isolation: this.isolation,
       images: this.images,
       toolbox: { digest: 'sha256:2222', erofsPath: '/nowhere', executorArgv: ['/slipway/executor'] },
+      ...(this.dependencyCache && { dependencyCache: this.dependencyCache }),
       createNetwork: () => {
         this.networks.created += 1;
         return Promise.resolve({
@@ -85,6 +88,18 @@ export class RunSetting implements AsyncDisposable {
     };
   }
 
+  /** From now on runs have a dependency cache. */
+  async openCache(limits: { readonly maximumEntryBytes?: number } = {}): Promise<EntryStore> {
+    const folder = join(this.directory, 'dependency-cache');
+    this.dependencyCache = await EntryStore.open({
+      folder,
+      maximumBytes: 1e9,
+      failed: (error) => void this.logged.push({ level: 'error', fields: { err: error }, message: '' }),
+      ...limits,
+    });
+    return this.dependencyCache;
+  }
+
   async start(options: Partial<RunnerOptions> = {}): Promise<Runner> {
     this.#runner = await startRunner({ ...this.options, ...options }, this.parts);
     return this.#runner;
@@ -94,6 +109,7 @@ export class RunSetting implements AsyncDisposable {
     const stopping = this.#runner?.stop(0);
     for (const sandbox of this.isolation.sandboxes) sandbox.exit();
     await stopping;
+    await this.dependencyCache?.settled();
     await this.server.close();
     await rm(this.directory, { recursive: true, force: true });
   }

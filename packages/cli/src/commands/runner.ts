@@ -21,6 +21,7 @@ export interface RunnerFlags extends SizeFlags {
   insecureHttp?: boolean;
   /** A reference, or `auto`. */
   defaultImage: string;
+  dependencyCacheGib?: number;
   caFile?: string;
   allowPrivateNetworks: string[];
 }
@@ -73,6 +74,7 @@ export async function startRunnerFromFlags(
     allowedPrivateNetworks: flags.allowPrivateNetworks,
     dataDirectory: join(flags.dataDir, 'runner'),
     log: logTo(process.stderr, logLevel(process.env)),
+    dependencyCacheGiB: flags.dependencyCacheGib,
   };
   const parts = await openRunnerParts(options, cacheDirectory(process.env));
   return { runner: await startRunner(options, parts), remarks };

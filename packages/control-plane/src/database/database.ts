@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
+import type { DependencyCacheTables } from '../dependency-caches/tables.ts';
 import type { DeploymentTables } from '../deployments/tables.ts';
 import type { IdentityTables } from '../identity/tables.ts';
 import type { LogTables } from '../logs/tables.ts';
@@ -13,7 +14,8 @@ export type DatabaseSchema = IdentityTables &
   PoolTables &
   QueueTables &
   LogTables &
-  DeploymentTables;
+  DeploymentTables &
+  DependencyCacheTables;
 export type Database = Kysely<DatabaseSchema>;
 
 /** Where PostgreSQL is: a URL, or the socket of the embedded server. */

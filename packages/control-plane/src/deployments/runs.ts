@@ -9,6 +9,7 @@ import {
 } from '@slipway/core';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
+import { grantCache } from '../dependency-caches/index.ts';
 import { issueJobToken } from '../identity/index.ts';
 import type { RunRecord, WorkflowRuns } from '../queue/index.ts';
 import { imagesOfPool } from './images.ts';
@@ -73,7 +74,10 @@ export function deploymentRuns(
       source: credentials ? { ...source, credentials } : source,
       environment: definedEntries(environmentVariables ?? {}),
       preRunCommands: preRunCommands ?? [],
-      options: deploymentOptions.parse(definedEntries(options ?? {})),
+      options: deploymentOptions.parse({
+        ...definedEntries(options ?? {}),
+        cacheDependencies: settings.cacheOptions?.enable ?? false,
+      }),
       executorRootPath: settings.executorContext?.executorRootPath || '/',
       secrets: [...secretValues, jobToken],
     };
@@ -97,6 +101,7 @@ async function outlineOf(
   const stack = await stackById(db, deployment.stackId);
   if (!stack) return undefined;
   const settings = storedSettings.parse(JSON.parse(deployment.settings));
+  const sandbox = runSandbox.parse(JSON.parse(run.grantedSandbox));
   return {
     runId: run.id,
     workflow: run.workflow,
@@ -105,7 +110,15 @@ async function outlineOf(
     operation: deployment.operation,
     deployment: { id: deployment.id, version: deployment.version },
     imageReference: settings.executorContext?.executorImage?.reference ?? null,
-    sandbox: runSandbox.parse(JSON.parse(run.grantedSandbox)),
+    sandbox,
+    cache: settings.cacheOptions?.enable
+      ? ((await grantCache(db, run.poolId, {
+          stackId: deployment.stackId,
+          operation: deployment.operation,
+          pullRequest: settings.vcs?.deployPullRequest ?? settings.gitHub?.deployPullRequest ?? null,
+          isSeparate: sandbox.cacheScope === 'stack',
+        })) ?? null)
+      : null,
     graceSeconds,
   };
 }

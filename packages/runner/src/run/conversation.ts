@@ -33,6 +33,13 @@ export class Conversation {
       case 'usage':
         checkTimestamp(frame.timestamp, now);
         return;
+      case 'cache-restore':
+      case 'cache-read':
+      case 'cache-unusable':
+      case 'cache-save':
+      case 'cache-write':
+        if (!this.#statuses) throw new ProtocolViolation('the executor spoke of the cache before its plan');
+        return;
       case 'result':
         this.#hasResult = true;
     }

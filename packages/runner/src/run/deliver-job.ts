@@ -1,4 +1,5 @@
 import type { Executor } from './boot.ts';
+import type { RunCache } from './cache/run-cache.ts';
 import type { LiveRun } from './live-run.ts';
 import type { Prepared } from './prepare.ts';
 
@@ -6,7 +7,12 @@ import type { Prepared } from './prepare.ts';
  * Fetches the job with its secrets and sends it down the channel: only now, when the executor waits for it, and
  * nowhere else. From here on the run counts as running and is never run again by itself.
  */
-export async function deliverJob(run: LiveRun, { channel }: Executor, { image }: Prepared): Promise<void> {
+export async function deliverJob(
+  run: LiveRun,
+  { channel }: Executor,
+  { image }: Prepared,
+  cache: RunCache | undefined,
+): Promise<void> {
   const endPhase = run.phases.begin('job');
   // The lease may have been counted from a late answer until its first renewal; the job needs one that holds.
   await run.unlessStopped(run.lease.renewed);
@@ -21,6 +27,7 @@ export async function deliverJob(run: LiveRun, { channel }: Executor, { image }:
     job,
     network: run.context.network,
     imageEnvironment: image.config.environment,
+    ...(cache && { cacheTransfer: cache.serve(channel) }),
   });
   run.cancellation.executorWorks((graceSeconds) => channel.send({ type: 'cancel', graceSeconds }));
   endPhase();

@@ -1,6 +1,8 @@
-import type { FrameFromExecutor } from '@slipway/core';
+import { type FrameFromExecutor, ProtocolViolation } from '@slipway/core';
 import type { NewLine } from '../log-spool/log-spool.ts';
 import { type Executor, endedWithoutResult } from './boot.ts';
+import type { CacheFrame } from './cache/entry-transfer.ts';
+import type { RunCache } from './cache/run-cache.ts';
 import { Conversation, normalTimestamp } from './conversation.ts';
 import type { Ending } from './ending.ts';
 import type { LiveRun } from './live-run.ts';
@@ -9,7 +11,11 @@ import type { LiveRun } from './live-run.ts';
  * Listens to the executor until it gives its result. Lines are in the spool before more is read, so a full spool holds
  * the sandbox up. Rejects when the run must end otherwise: a violation of the protocol, a sandbox that is gone, a stop.
  */
-export async function execute(run: LiveRun, { sandbox, channel }: Executor): Promise<Ending> {
+export async function execute(
+  run: LiveRun,
+  { sandbox, channel }: Executor,
+  cache: RunCache | undefined,
+): Promise<Ending> {
   const conversation = new Conversation();
   const endExecute = run.phases.begin('execute');
   const endFirstLogLine = run.phases.begin('firstLogLine');
@@ -24,6 +30,7 @@ export async function execute(run: LiveRun, { sandbox, channel }: Executor): Pro
         conversation.check(frame, Date.now());
         if (frame.type === 'log') endFirstLogLine();
         if (frame.type === 'result') result = frame;
+        else if (isCacheFrame(frame)) await run.unlessStopped(hearOfCache(cache, frame));
         else lines.push(...hear(run, frame));
       }
     } finally {
@@ -39,8 +46,17 @@ export async function execute(run: LiveRun, { sandbox, channel }: Executor): Pro
 
 type Result = Extract<FrameFromExecutor, { type: 'result' }>;
 
+function isCacheFrame(frame: FrameFromExecutor): frame is CacheFrame {
+  return frame.type.startsWith('cache-');
+}
+
+async function hearOfCache(cache: RunCache | undefined, frame: CacheFrame): Promise<void> {
+  if (!cache) throw new ProtocolViolation('the executor spoke of a cache that it was not offered');
+  await cache.hear(frame);
+}
+
 /** Takes what a frame says about the steps, and answers the lines that it brings. */
-function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result>): NewLine[] {
+function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFrame>): NewLine[] {
   switch (frame.type) {
     case 'plan':
       run.report.plan(frame.steps.map((name) => run.mask(name)));

@@ -1,4 +1,5 @@
 import { boot } from './boot.ts';
+import { openRunCache } from './cache/open-run-cache.ts';
 import { deliverJob } from './deliver-job.ts';
 import { type Ending, endingOfError } from './ending.ts';
 import { execute } from './execute.ts';
@@ -15,9 +16,10 @@ export async function executeRun(run: LiveRun): Promise<void> {
   try {
     run.log.info({ stack: run.outline.stack, operation: run.outline.operation }, 'Run started');
     const prepared = await prepare(run);
+    const cache = openRunCache(run, prepared);
     const executor = await boot(run, prepared);
-    await deliverJob(run, executor, prepared);
-    ending = await execute(run, executor);
+    await deliverJob(run, executor, prepared, cache);
+    ending = await execute(run, executor, cache);
   } catch (error) {
     ending = endingOfFailure(run, error);
   }

@@ -105,7 +105,7 @@ export class ContractServer {
     const run = new ContractRun(
       {
         ...{ runId, workflow: 'deployment', platform: 'linux/amd64', stack, operation: 'update', deployment },
-        ...{ imageReference: null, sandbox: defaultRunSandbox, graceSeconds: 60 },
+        ...{ imageReference: null, sandbox: defaultRunSandbox, cache: null, graceSeconds: 60 },
         ...overrides,
       },
       {
@@ -116,6 +116,7 @@ export class ContractServer {
           skipInstallDependencies: false,
           deleteAfterDestroy: false,
           remediateIfDriftDetected: false,
+          cacheDependencies: false,
         },
         ...{ executorRootPath: '/', secrets: ['job-token-of-the-run'] },
         ...job,

@@ -1,0 +1,2 @@
+export { dependencyCacheRoutes } from './clear-route.ts';
+export { grantCache } from './grant.ts';

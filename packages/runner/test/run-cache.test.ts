@@ -1,0 +1,263 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, truncate } from 'node:fs/promises';
+import { cacheGrant, type FrameFromExecutor, type FrameToExecutor, maximumPieceBytes } from '@slipway/core';
+import { expect, test } from 'vitest';
+import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { eventually, RunSetting } from './run-setting.ts';
+
+const key = `npm-${'0'.repeat(64)}`;
+const otherKey = `npm-${'1'.repeat(64)}`;
+const paths = ['/deployment/node_modules'];
+const grant = (parts: object = {}) =>
+  cacheGrant.parse({ namespace: 'pool/project/1', writeScope: 'main', readScopes: ['main'], ...parts });
+const previewGrant = (parts: object = {}) =>
+  grant({ writeScope: 'preview of dev', readScopes: ['preview of dev', 'main'], ...parts });
+
+type Answer<Type> = Extract<FrameToExecutor, { type: Type }>;
+
+/** The executor of one run, in the hands of the test. */
+class ExecutorInTest {
+  readonly #sandbox: HeldSandbox;
+  #heard: number;
+
+  constructor(sandbox: HeldSandbox) {
+    this.#sandbox = sandbox;
+    this.#heard = sandbox.received.length;
+  }
+
+  async ask<Type extends FrameToExecutor['type']>(
+    frame: FrameFromExecutor,
+    type: Type,
+  ): Promise<Answer<Type>> {
+    this.#sandbox.say(frame);
+    return this.next(type);
+  }
+
+  async next<Type extends FrameToExecutor['type']>(type: Type): Promise<Answer<Type>> {
+    const answer = await eventually(() => this.#sandbox.received[this.#heard]);
+    this.#heard += 1;
+    if (!isOfType(answer, type)) throw new Error(`${type} was expected, and ${JSON.stringify(answer)} came`);
+    return answer;
+  }
+
+  restore(wanted: { key?: string; paths?: string[] } = {}) {
+    return this.ask({ type: 'cache-restore', key, paths, ...wanted }, 'cache-restored');
+  }
+
+  async readAll(): Promise<Buffer> {
+    const pieces: Buffer[] = [];
+    for (;;) {
+      const { bytes, isLast } = await this.ask({ type: 'cache-read' }, 'cache-bytes');
+      pieces.push(Buffer.from(bytes, 'base64'));
+      if (isLast) return Buffer.concat(pieces);
+    }
+  }
+
+  async save(archive: Buffer) {
+    for (let start = 0; start < archive.length; start += maximumPieceBytes) {
+      const bytes = archive.subarray(start, start + maximumPieceBytes).toString('base64');
+      this.#sandbox.say({ type: 'cache-write', bytes, isLast: false });
+    }
+    return this.ask({ type: 'cache-write', bytes: '', isLast: true }, 'cache-saved');
+  }
+
+  say(...frames: FrameFromExecutor[]): void {
+    this.#sandbox.say(...frames);
+  }
+}
+
+function isOfType<Type extends FrameToExecutor['type']>(
+  frame: FrameToExecutor,
+  type: Type,
+): frame is Answer<Type> {
+  return frame.type === type;
+}
+
+/** Runs one run with `grant`, as `body` says, to its end. Answers how it ended. */
+async function inRun(
+  setting: RunSetting,
+  cache: ReturnType<typeof grant> | null,
+  body: (executor: ExecutorInTest, job: Answer<'job'>) => Promise<void>,
+) {
+  const place = setting.isolation.sandboxes.length;
+  const run = setting.server.queue({ cache });
+  const sandbox = await eventually(() => setting.isolation.sandboxes[place]);
+  sandbox.say({ type: 'ready' });
+  const executor = new ExecutorInTest(sandbox);
+  const job = await executor.next('job');
+  executor.say({ type: 'plan', steps: ['Restore cache', 'Save cache'] });
+  await body(executor, job);
+  executor.say({ type: 'result', outcome: 'succeeded' });
+  return eventually(() => run.finish);
+}
+
+async function startedSetting(limits?: { maximumEntryBytes: number }): Promise<RunSetting> {
+  const setting = await RunSetting.create();
+  await setting.openCache(limits);
+  await setting.start();
+  return setting;
+}
+
+/** A run that finds nothing and saves `archive`. */
+function saving(setting: RunSetting, cache: ReturnType<typeof grant>, archive: Buffer, wanted = {}) {
+  return inRun(setting, cache, async (executor) => {
+    expect(await executor.restore(wanted)).toMatchObject({ entry: 'none', mayBeSaved: true });
+    expect(await executor.save(archive)).toMatchObject({ entryBytes: archive.length });
+  });
+}
+
+/** What a run gets: the archive, or undefined. */
+async function restoring(setting: RunSetting, cache: ReturnType<typeof grant>, wanted = {}) {
+  let archive: Buffer | undefined;
+  await inRun(setting, cache, async (executor) => {
+    const { entry } = await executor.restore(wanted);
+    if (entry === 'archive') archive = await executor.readAll();
+  });
+  return archive;
+}
+
+test('what one run saves the next one gets, byte for byte, and is told of which scope it is', async () => {
+  await using setting = await startedSetting();
+  const archive = randomBytes(maximumPieceBytes * 2 + 1000);
+  expect(await saving(setting, grant(), archive)).toMatchObject({ outcome: 'succeeded' });
+  await inRun(setting, grant(), async (executor, job) => {
+    expect(job.cacheTransfer).toBe('archive');
+    const answer = await executor.restore();
+    expect(answer).toMatchObject({ entry: 'archive', mayBeSaved: false });
+    expect(answer.reason).toContain('scope "main"');
+    expect(archive.equals(await executor.readAll())).toBe(true);
+  });
+});
+
+test('an archive whose length is a whole number of pieces comes complete', async () => {
+  await using setting = await startedSetting();
+  const archive = randomBytes(maximumPieceBytes * 2);
+  await saving(setting, grant(), archive);
+  expect((await restoring(setting, grant()))?.equals(archive)).toBe(true);
+});
+
+test('an entry is of one key, image, set of paths and project', async () => {
+  await using setting = await RunSetting.create();
+  await setting.openCache();
+  let digest = 'sha256:1111';
+  setting.images = {
+    resolve: async (reference) => ({ reference, digest, erofsPath: '/nowhere', config: { environment: {} } }),
+  };
+  await setting.start();
+  await saving(setting, grant(), Buffer.from('archive'));
+  expect(await restoring(setting, grant(), { key: otherKey })).toBeUndefined();
+  expect(await restoring(setting, grant(), { paths: ['/elsewhere/node_modules'] })).toBeUndefined();
+  expect(await restoring(setting, grant({ namespace: 'pool/other/1' }))).toBeUndefined();
+  expect((await restoring(setting, grant()))?.toString()).toBe('archive');
+  digest = 'sha256:2222';
+  expect(await restoring(setting, grant())).toBeUndefined();
+});
+
+test('a preview reads the main scope and never writes it, also for keys that main has not used yet', async () => {
+  await using setting = await startedSetting();
+  await saving(setting, previewGrant(), Buffer.from('poison'));
+  await saving(setting, grant(), Buffer.from('good'));
+  await saving(setting, previewGrant(), Buffer.from('guessed'), { key: otherKey });
+  expect((await restoring(setting, grant()))?.toString()).toBe('good');
+  expect(await restoring(setting, grant(), { key: otherKey })).toBeUndefined();
+  // Its own scope comes first; another preview gets what main has.
+  expect((await restoring(setting, previewGrant()))?.toString()).toBe('poison');
+  const other = previewGrant({ writeScope: 'preview of prod', readScopes: ['preview of prod', 'main'] });
+  expect((await restoring(setting, other))?.toString()).toBe('good');
+});
+
+test('a run that says an entry is damaged drops it only where it might have written it', async () => {
+  await using setting = await startedSetting();
+  await saving(setting, grant(), Buffer.from('good'));
+  const complain = (cache: ReturnType<typeof grant>) =>
+    inRun(setting, cache, async (executor) => {
+      await executor.restore();
+      executor.say({ type: 'cache-unusable' });
+    });
+  await complain(previewGrant());
+  expect((await restoring(setting, grant()))?.toString()).toBe('good');
+  await complain(grant());
+  expect(await restoring(setting, grant())).toBeUndefined();
+});
+
+test('a file that was cut short on the disk is handed over as it is: the executor finds the damage', async () => {
+  await using setting = await startedSetting();
+  const archive = randomBytes(maximumPieceBytes * 2);
+  await saving(setting, grant(), archive);
+  await inRun(setting, grant(), async (executor) => {
+    expect(await executor.restore()).toMatchObject({ entry: 'archive' });
+    const folder = `${setting.directory}/dependency-cache`;
+    const [content = ''] = (await readdir(folder)).filter((name) => name.endsWith('.content'));
+    await truncate(`${folder}/${content}`, 1000);
+    expect(await executor.readAll()).toHaveLength(1000);
+  });
+});
+
+test('an archive above the largest size is refused at once, and the rest of it is swallowed', async () => {
+  await using setting = await startedSetting({ maximumEntryBytes: maximumPieceBytes });
+  const finish = await inRun(setting, grant(), async (executor) => {
+    await executor.restore();
+    const refused = await executor.save(randomBytes(maximumPieceBytes * 4));
+    expect(refused).toMatchObject({ entryBytes: null, reason: expect.stringContaining('larger than') });
+  });
+  expect(finish.outcome).toBe('succeeded');
+  expect(await restoring(setting, grant())).toBeUndefined();
+});
+
+test('an archive that was not finished is no entry', async () => {
+  await using setting = await startedSetting();
+  await inRun(setting, grant(), async (executor) => {
+    await executor.restore();
+    executor.say({ type: 'cache-write', bytes: Buffer.from('half').toString('base64'), isLast: false });
+  });
+  expect(await restoring(setting, grant())).toBeUndefined();
+});
+
+test('without a wish in the settings, or without a cache on the runner, none is offered', async () => {
+  await using setting = await startedSetting();
+  await inRun(setting, null, async (_executor, job) => expect(job.cacheTransfer).toBeUndefined());
+  await using without = await RunSetting.create();
+  await without.start();
+  await inRun(without, grant(), async (_executor, job) => expect(job.cacheTransfer).toBeUndefined());
+});
+
+test.each<[string, FrameFromExecutor[]]>([
+  ['reads before it has named a key', [{ type: 'cache-read' }]],
+  [
+    'names two keys',
+    [
+      { type: 'cache-restore', key, paths },
+      { type: 'cache-restore', key: otherKey, paths },
+    ],
+  ],
+  ['reads an entry that is not there', [{ type: 'cache-restore', key, paths }, { type: 'cache-read' }]],
+  ['saves a device that it does not have', [{ type: 'cache-restore', key, paths }, { type: 'cache-save' }]],
+])('an executor that %s violates the protocol', async (_name, frames) => {
+  await using setting = await startedSetting();
+  const finish = await inRun(setting, grant(), async (executor) => executor.say(...frames));
+  expect(finish).toMatchObject({ outcome: 'failed', cause: 'protocol-violation' });
+});
+
+test('an executor that was offered none and asks violates the protocol', async () => {
+  await using setting = await startedSetting();
+  const finish = await inRun(setting, null, async (executor) =>
+    executor.say({ type: 'cache-restore', key, paths }),
+  );
+  expect(finish).toMatchObject({ outcome: 'failed', cause: 'protocol-violation' });
+});
+
+test.each([
+  ['a key that is none', { key: 'npm-1' }],
+  ['a key that is a path', { key: `npm-${'0'.repeat(61)}/..` }],
+  ['a path with ..', { paths: ['/deployment/../etc'] }],
+  ['a path of the system', { paths: ['/proc/self'] }],
+  ['a relative path', { paths: ['node_modules'] }],
+  ['a path with a line break', { paths: ['/a\n/b'] }],
+  ['no path', { paths: [] }],
+])('%s is no frame of the protocol', async (_name, wrong) => {
+  await using setting = await startedSetting();
+  const finish = await inRun(setting, grant(), async (executor) =>
+    executor.say({ type: 'cache-restore', key, paths, ...wrong }),
+  );
+  expect(finish).toMatchObject({ outcome: 'failed', cause: 'protocol-violation' });
+});
