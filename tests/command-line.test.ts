@@ -53,6 +53,7 @@ describe('a wrong command line ends with status 1 and a sentence that names the 
     [['server', '--tls-cert', '/no.pem', '--tls-key', '/no.pem'], /--tls-cert cannot be read.*\/no\.pem/],
     [['server', '--organization', 'x'], /--organization "x".*3 to 40/],
     [['server', '--public-url', 'here'], /--public-url "here" is not a URL.*https:/],
+    [['server', '--lease-seconds', '5'], /lease of 5 s is not safe.*6 to 300.*--lease-seconds/],
     [['server', '--master-key', 'abc'], /master key must be base64 of 32 bytes/],
     [['server', '--data-dir', '/dev/null'], /data directory \/dev\/null cannot be used.*--data-dir/],
     [['server', '--database-url', 'postgres://127.0.0.1:1/x'], /--database-url cannot be used.*ECONNREFUSED/],

@@ -68,6 +68,10 @@ export const serverOptions = () => [
     '--cancel-grace-seconds <seconds>',
     'time a cancelled operation has to end by itself (60 when absent)',
   ).argParser(seconds),
+  setting(
+    '--lease-seconds <seconds>',
+    'time after which a run is taken from a runner that gives no sign of life (30 when absent)',
+  ).argParser(positiveInteger),
 ];
 export const sandboxOptions = () => [
   setting(

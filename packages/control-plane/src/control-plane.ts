@@ -1,3 +1,4 @@
+import type { LeaseTiming } from '@slipway/core';
 import type { Database, DatabaseLocation } from './database/database.ts';
 import type { CallsUnderWay } from './http/calls-under-way.ts';
 
@@ -9,6 +10,8 @@ export interface ControlPlane {
   /** 32 bytes, kept outside the database: every encryption key is derived from it. */
   readonly masterKey: Buffer;
   readonly urls: ControlPlaneUrls;
+  /** Of the runs that are claimed from now on. */
+  readonly leaseTiming: LeaseTiming;
   readonly now: () => Date;
   readonly log: Log;
   readonly callsUnderWay: CallsUnderWay;

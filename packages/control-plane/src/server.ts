@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { defaultLeaseSeconds, leaseTimingOf } from '@slipway/core';
 import type { ControlPlane } from './control-plane.ts';
 import { checkDatabase, type DatabaseLocation, openDatabase } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
@@ -37,6 +38,8 @@ export interface ServerOptions {
   readonly updateLeaseSeconds?: number | undefined;
   /** Time that a cancelled operation gets to end by itself; 60 s when absent. */
   readonly cancelGraceSeconds?: number | undefined;
+  /** For how long a runner may hold a run without a sign of life (`leaseTimingOf`); 30 s when absent. */
+  readonly leaseSeconds?: number | undefined;
   readonly logger?: boolean | { readonly level: string };
 }
 
@@ -57,9 +60,10 @@ const closeMilliseconds = 3_000;
 
 /**
  * Starts the control plane: database, migrations, HTTP. Answers when it is ready for calls; nothing of it runs on when
- * that fails.
+ * that fails. Throws a `RangeError` when leases of the wanted length would not be safe.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
+  const leaseTiming = leaseTimingOf(options.leaseSeconds ?? defaultLeaseSeconds);
   await using opened = new AsyncDisposableStack();
   await mkdir(options.dataDirectory, { recursive: true, mode: 0o700 });
   const masterKey = await readMasterKey(options);
@@ -81,6 +85,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     databaseLocation,
     masterKey,
     urls,
+    leaseTiming,
     now: () => new Date(),
     log: app.log,
     callsUnderWay: new CallsUnderWay(),

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startServer } from '@slipway/control-plane';
+import { type ServerOptions, startServer } from '@slipway/control-plane';
 import {
   type ClaimRequest,
   type ClaimResponse,
@@ -25,10 +25,10 @@ export interface Answer {
   readonly body: unknown;
 }
 
-/** A real server with a database of its own, and a client in its administrator's name. */
-export async function startTestServer() {
+/** A real server, with a database of its own unless `options` say otherwise, and a client in its administrator's name. */
+export async function startTestServer(options: Partial<ServerOptions> = {}) {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'slipway-deployments-'));
-  const server = await startServer({ dataDirectory, host: '127.0.0.1', port: 0, organization });
+  const server = await startServer({ dataDirectory, host: '127.0.0.1', port: 0, organization, ...options });
 
   async function call(
     method: string,

@@ -6,6 +6,7 @@ export * from './egress.ts';
 export * from './executor-protocol.ts';
 export * from './image-registry.ts';
 export * from './job.ts';
+export * from './lease-timing.ts';
 export { maskPatterns, maskText, maskWith, type SecretPatterns, StreamMasker } from './masking.ts';
 export * from './names.ts';
 export * from './run.ts';

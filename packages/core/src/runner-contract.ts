@@ -18,19 +18,6 @@ import { runSandbox } from './sandbox-settings.ts';
  */
 export const runnerContractPath = '/api/slipway/runner/v1';
 
-/** Time for which a run may be held without a sign of life, and what follows from it. All in seconds. */
-export const leaseTiming = {
-  leaseSeconds: 30,
-  /** The runner renews this often … */
-  heartbeatSeconds: 5,
-  /** … destroys the sandbox this long before the lease ends, by its own monotonic clock … */
-  destroyBeforeEndSeconds: 5,
-  /** … and the control plane frees the stack this long after it ended. */
-  freeAfterEndSeconds: 10,
-  /** The guest powers itself off after this long without a word on its init channel. */
-  guestSilenceSeconds: 15,
-} as const;
-
 export const registerRequest = z.object({
   hostname: z.string().max(255),
   pid: z.number().int(),
@@ -43,7 +30,9 @@ export const registerRequest = z.object({
 export const registerResponse = z.object({
   runnerId: z.string(),
   poolName: z.string(),
+  /** Of the runs that will be claimed (`leaseTimingOf`); each claim says it again for its run. */
   leaseSeconds: z.number(),
+  /** Leases are renewed at least this often. */
   heartbeatSeconds: z.number(),
 });
 
@@ -88,6 +77,7 @@ export type RunOutline = z.infer<typeof runOutline>;
 export const claimResponse = z.object({
   run: runOutline,
   leaseToken: z.string(),
+  /** For how long each call renews the lease. It stays the same for as long as the claim holds the run. */
   leaseSeconds: z.number(),
 });
 export type ClaimResponse = z.infer<typeof claimResponse>;
@@ -126,10 +116,7 @@ export const runCommand = z.enum(['cancel']);
 export type RunCommand = z.infer<typeof runCommand>;
 
 /** Answer to `heartbeat`, `log` and `steps`. */
-export const runCallResponse = z.object({
-  leaseSeconds: z.number(),
-  command: runCommand.optional(),
-});
+export const runCallResponse = z.object({ command: runCommand.optional() });
 export type RunCallResponse = z.infer<typeof runCallResponse>;
 
 export const heartbeatRequest = z.object({});

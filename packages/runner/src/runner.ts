@@ -1,6 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { type NetworkSettings, platform, type RegisterRequest, type RegisterResponse } from '@slipway/core';
+import {
+  leaseTimingOf,
+  type NetworkSettings,
+  platform,
+  type RegisterRequest,
+  type RegisterResponse,
+} from '@slipway/core';
 import { CapacityLedger } from './capacity/capacity-ledger.ts';
 import { PoolCalls } from './control-plane-client/calls.ts';
 import { Connection } from './control-plane-client/connection.ts';
@@ -48,6 +54,8 @@ export async function startRunner(
     const connection = new Connection(server, options.serverCertificateAuthority);
     const calls = new PoolCalls(connection, options.poolToken);
     const registered = await register(calls, options, signal);
+    // Better now than with the first run: a lease that would not be safe is refused.
+    leaseTimingOf(registered.leaseSeconds);
     return new PoolRunner(options, parts, connection, calls, registered);
   } catch (error) {
     await parts.close();

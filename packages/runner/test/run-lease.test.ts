@@ -36,9 +36,9 @@ test('a control plane that restarts ends no run, and no line is lost', async () 
   expect(run.text.slice(-3)).toEqual(['before', 'meanwhile', 'still silent']);
 });
 
-test('a runner that cannot renew its lease destroys the sandbox five seconds before the lease ends', async () => {
+test('a runner that cannot renew its lease destroys the sandbox a sixth of the lease before that ends', async () => {
   await using setting = await RunSetting.create();
-  setting.server.leaseSeconds = 7;
+  setting.server.leaseSeconds = 6;
   setting.server.heartbeatSeconds = 0.5;
   const run = setting.server.queue();
   await setting.start();
@@ -47,8 +47,8 @@ test('a runner that cannot renew its lease destroys the sandbox five seconds bef
   const lastRenewal = run.calls.filter((call) => call.name === 'heartbeat').at(-1)?.at ?? 0;
   await eventually(() => sandbox.isDestroyed);
   const destroyedAfter = (sandbox.destroyedAt ?? 0) - lastRenewal;
-  expect(destroyedAfter).toBeGreaterThan(1_800);
-  expect(destroyedAfter).toBeLessThanOrEqual(2_500);
+  expect(destroyedAfter).toBeGreaterThan(4_800);
+  expect(destroyedAfter).toBeLessThanOrEqual(5_500);
   // The lease has not ended yet: what there is to say is still taken.
   setting.server.comeBack();
   expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });
@@ -56,17 +56,34 @@ test('a runner that cannot renew its lease destroys the sandbox five seconds bef
 
 test('a lease counts from the moment at which its renewal was sent, however late the answer is', async () => {
   await using setting = await RunSetting.create();
-  setting.server.leaseSeconds = 8;
-  setting.server.heartbeatSeconds = 30;
-  setting.server.fail('heartbeat', 'late');
+  setting.server.leaseSeconds = 6;
+  setting.server.fail('heartbeat', 'late', 'hang');
   const run = setting.server.queue();
   await setting.start();
   const sandbox = await setting.isolation.sandbox();
   sandbox.say({ type: 'ready' });
   await eventually(() => sandbox.isDestroyed);
   const sent = run.calls.find((call) => call.name === 'heartbeat')?.at ?? 0;
-  expect((sandbox.destroyedAt ?? 0) - sent).toBeGreaterThan(2_800);
-  expect((sandbox.destroyedAt ?? 0) - sent).toBeLessThanOrEqual(3_500);
+  expect((sandbox.destroyedAt ?? 0) - sent).toBeGreaterThan(4_800);
+  expect((sandbox.destroyedAt ?? 0) - sent).toBeLessThanOrEqual(5_500);
+});
+
+test('a lease is renewed as often as it needs, whatever the control plane said when the runner joined', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 30;
+  await setting.start();
+  setting.server.leaseSeconds = 6;
+  const run = setting.server.queue();
+  await working(setting);
+  await eventually(() => run.count('heartbeat') > 2);
+  const [first = 0, , third = 0] = run.calls.flatMap(({ name, at }) => (name === 'heartbeat' ? [at] : []));
+  expect(third - first).toBeLessThan(3_000);
+});
+
+test('a control plane whose leases would not be safe is refused, with the reason', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.leaseSeconds = 3;
+  await expect(setting.start()).rejects.toThrow('A lease of 3 s is not safe: it would end before a sandbox');
 });
 
 test('a run that is another runner’s by now is destroyed at once and not reported', async () => {

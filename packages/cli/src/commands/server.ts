@@ -17,6 +17,7 @@ export interface ServerFlags {
   tlsKey?: string;
   insecureHttp?: boolean;
   cancelGraceSeconds?: number;
+  leaseSeconds?: number;
 }
 
 /** `slipway server`: the control plane alone, until it is stopped. */
@@ -52,6 +53,7 @@ export async function controlPlaneOptions(flags: ServerFlags): Promise<ServerOpt
     masterKey: flags.masterKey,
     publicUrl: flags.publicUrl === undefined ? undefined : checkPublicUrl(flags.publicUrl),
     cancelGraceSeconds: flags.cancelGraceSeconds,
+    leaseSeconds: flags.leaseSeconds,
     organization: checkOrganization(flags.organization),
     tls,
     logger: { level: logLevel(process.env) },

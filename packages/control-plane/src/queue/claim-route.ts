@@ -1,4 +1,4 @@
-import { type ClaimRequest, type ClaimResponse, leaseTiming } from '@slipway/core';
+import type { ClaimRequest, ClaimResponse } from '@slipway/core';
 import type { ControlPlane } from '../control-plane.ts';
 import type { RunnerRecord } from '../pools/index.ts';
 import { type Claim, claimRun } from './claim.ts';
@@ -47,7 +47,7 @@ async function answerOf(
   { run, leaseToken }: Claim,
 ): Promise<ClaimResponse | undefined> {
   const outline = await workflowOf(workflows, run).outline(db, run);
-  if (outline) return { run: outline, leaseToken, leaseSeconds: leaseTiming.leaseSeconds };
+  if (outline) return { run: outline, leaseToken, leaseSeconds: run.leaseSeconds };
   await db.transaction().execute(async (tx) => {
     const message = 'The stack was removed before a runner could begin.';
     await endRun(tx, run.id, { outcome: 'skipped', message, leaseTokenStays: false }, now());

@@ -1,5 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto';
-import { type ClaimRequest, leaseTiming } from '@slipway/core';
+import type { ClaimRequest, LeaseTiming } from '@slipway/core';
 import { sql } from 'kysely';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
@@ -24,7 +24,7 @@ type ClaimOrder = Pick<ClaimRequest, 'nonce' | 'platform' | 'capacity'>;
  * and that is the head of its lane; undefined when there is none.
  */
 export async function claimRun(
-  { db, masterKey }: ControlPlane,
+  { db, masterKey, leaseTiming }: ControlPlane,
   runner: RunnerRecord,
   order: ClaimOrder,
 ): Promise<Claim | undefined> {
@@ -36,7 +36,8 @@ export async function claimRun(
       if (held) return { run: held, leaseToken: leaseTokenOf(masterKey, held.claimId) };
       const claimId = randomUUID();
       const leaseToken = leaseTokenOf(masterKey, claimId);
-      const run = await takeHead(tx, runner, order, { claimId, leaseTokenHash: hashToken(leaseToken) });
+      const lease = { ...leaseTiming, claimId, tokenHash: hashToken(leaseToken) };
+      const run = await takeHead(tx, runner, order, lease);
       return typeof run === 'string' ? run : { run, leaseToken };
     });
     if (claim === 'none') return undefined;
@@ -71,7 +72,7 @@ async function takeHead(
   db: Database,
   runner: RunnerRecord,
   order: ClaimOrder,
-  { claimId, leaseTokenHash }: { claimId: string; leaseTokenHash: Buffer },
+  lease: LeaseTiming & { claimId: string; tokenHash: Buffer },
 ): Promise<RunRecord | 'none' | 'lost-race'> {
   const { rows } = await sql<{ headId: string } & { [K in keyof RunRecord]: RunRecord[K] | null }>`
       WITH head AS (
@@ -86,9 +87,10 @@ async function takeHead(
       ), runs AS (
         UPDATE runs taken SET
           state = 'claimed', modified_at = now(), claims = taken.claims + 1,
-          runner_id = ${runner.id}, claim_nonce = ${order.nonce}, claim_id = ${claimId},
-          lease_token_hash = ${leaseTokenHash},
-          lease_ends_at = now() + make_interval(secs => ${leaseTiming.leaseSeconds})
+          runner_id = ${runner.id}, claim_nonce = ${order.nonce}, claim_id = ${lease.claimId},
+          lease_token_hash = ${lease.tokenHash},
+          lease_seconds = ${lease.leaseSeconds}, free_after_end_seconds = ${lease.freeAfterEndSeconds},
+          lease_ends_at = now() + make_interval(secs => ${lease.leaseSeconds})
         FROM head WHERE taken.id = head.id AND taken.state = 'queued'
         RETURNING taken.*
       )

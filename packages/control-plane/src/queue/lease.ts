@@ -1,4 +1,4 @@
-import { leaseTiming, type RunCallResponse } from '@slipway/core';
+import type { RunCallResponse } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import type { Access } from '../http/access.ts';
@@ -33,7 +33,7 @@ export const leaseToken: Access<string> = {
  */
 export async function renewLease(db: Database, token: string): Promise<RunRecord> {
   const { rows } = await sql<RunRecord>`
-    UPDATE runs SET lease_ends_at = now() + make_interval(secs => ${leaseTiming.leaseSeconds})
+    UPDATE runs SET lease_ends_at = now() + make_interval(secs => lease_seconds)
     WHERE lease_token_hash = ${hashToken(token)} AND state IN ('claimed', 'running')
     RETURNING ${runColumns}`.execute(db);
   const [run] = rows;
@@ -50,8 +50,7 @@ export async function lockLeasedRun(tx: Database, token: string): Promise<RunRec
   return run;
 }
 
-/** The answer to a call about a run: how long the lease is now, and what is asked of the runner. */
-export function answerTo(run: RunRecord): RunCallResponse {
-  const { leaseSeconds } = leaseTiming;
-  return run.cancelRequestedAt ? { leaseSeconds, command: 'cancel' } : { leaseSeconds };
+/** The answer to a call about a run: what is asked of the runner. */
+export function answerTo({ cancelRequestedAt }: RunRecord): RunCallResponse {
+  return cancelRequestedAt ? { command: 'cancel' } : {};
 }

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { leaseTiming } from '@slipway/core';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import type { ControlPlane } from '../control-plane.ts';
@@ -15,7 +14,7 @@ const intervalMilliseconds = 1000;
 
 /**
  * Takes runs from runners that gave no sign of life: a runner destroys its sandbox before its lease ends, and
- * `freeAfterEndSeconds` after that end the run is no longer its own. Answers how many runs were taken.
+ * `free_after_end_seconds` after that end the run is no longer its own. Answers how many runs were taken.
  */
 export async function recoverLostRuns(controlPlane: ControlPlane): Promise<number> {
   let recovered = 0;
@@ -31,7 +30,7 @@ async function recoverBatch({ db, now, log }: ControlPlane): Promise<number> {
     const { rows } = await sql<RunRecord>`
       SELECT ${runColumns} FROM runs
       WHERE state IN ('claimed', 'running')
-        AND lease_ends_at <= now() - make_interval(secs => ${leaseTiming.freeAfterEndSeconds})
+        AND lease_ends_at <= now() - make_interval(secs => free_after_end_seconds)
       ORDER BY lease_ends_at LIMIT ${batchSize}
       FOR UPDATE SKIP LOCKED`.execute(tx);
     for (const run of rows) {

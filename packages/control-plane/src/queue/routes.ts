@@ -5,7 +5,6 @@ import {
   imageCredentialsRequest,
   imagesRequest,
   jobRequest,
-  leaseTiming,
   logRequest,
   registerRequest,
   runnerContractPath,
@@ -55,7 +54,7 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     { ...call('register', poolToken), body: registerRequest },
     async ({ principal: pool, body, request }) => {
       const runnerId = await registerRunner(db, pool.id, body, request.ip);
-      const { leaseSeconds, heartbeatSeconds } = leaseTiming;
+      const { leaseSeconds, heartbeatSeconds } = controlPlane.leaseTiming;
       return { runnerId, poolName: pool.name, leaseSeconds, heartbeatSeconds };
     },
   );

@@ -25,6 +25,8 @@ export interface RunRecord {
   readonly cancelRequestedAt: Date | null;
   /** How often it was claimed. */
   readonly claims: number;
+  /** As its runner was told at the last claim. */
+  readonly leaseSeconds: number;
 }
 
 /** The columns of a `RunRecord`, of a table or CTE named `runs`. */
@@ -33,7 +35,7 @@ export const runColumns: RawBuilder<unknown> = sql`
   runs.granted_sandbox AS "grantedSandbox", runs.state,
   runs.outcome, runs.cause, runs.message, runs.created_at AS "createdAt", runs.modified_at AS "modifiedAt",
   runs.started_at AS "startedAt", runs.finished_at AS "finishedAt",
-  runs.cancel_requested_at AS "cancelRequestedAt", runs.claims`;
+  runs.cancel_requested_at AS "cancelRequestedAt", runs.claims, runs.lease_seconds AS "leaseSeconds"`;
 
 export async function findRun(db: Database, runId: string): Promise<RunRecord | undefined> {
   const { rows } = await sql<RunRecord>`SELECT ${runColumns} FROM runs WHERE id = ${runId}`.execute(db);

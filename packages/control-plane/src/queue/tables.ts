@@ -25,6 +25,8 @@ export interface QueueTables {
     claims: Generated<number>;
     lease_token_hash: Buffer | null;
     lease_ends_at: Date | null;
+    lease_seconds: Generated<number>;
+    free_after_end_seconds: Generated<number>;
     sandbox: string | null;
     /** JSON text (`RunSandbox`). */
     granted_sandbox: Generated<string>;

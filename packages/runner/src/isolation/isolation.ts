@@ -27,6 +27,11 @@ export interface SandboxSpec {
   /** Most processes and threads inside, together. */
   readonly pidLimit: number;
   readonly process: SandboxProcess;
+  /**
+   * Time without a word from the runner after which the sandbox ends by itself, where it has a kernel of its own: should
+   * the runner be stopped rather than killed, it can do nothing about it.
+   */
+  readonly silenceSeconds: number;
   /** Host name inside. */
   readonly hostname: string;
   readonly network: SandboxNetwork;

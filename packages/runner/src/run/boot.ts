@@ -45,6 +45,7 @@ export async function boot(run: LiveRun, { image, network }: Prepared): Promise<
         toolbox: parts.toolbox,
         size,
         pidLimit,
+        silenceSeconds: run.lease.timing.guestSilenceSeconds,
         process: {
           argv: parts.toolbox.executorArgv,
           environment: executorEnvironment,

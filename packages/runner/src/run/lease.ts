@@ -1,4 +1,4 @@
-import { leaseTiming, type RunCallResponse } from '@slipway/core';
+import { type LeaseTiming, leaseTimingOf, type RunCallResponse } from '@slipway/core';
 import { Fenced } from '../control-plane-client/failures.ts';
 import { pause } from '../control-plane-client/retry.ts';
 import type { RunnerLog } from '../runner-options.ts';
@@ -10,6 +10,7 @@ const retryMilliseconds = 500;
 export interface LeaseOptions {
   /** As the claim answered. */
   readonly leaseSeconds: number;
+  /** Renew at least this often. */
   readonly heartbeatSeconds: number;
   readonly heartbeat: () => Promise<RunCallResponse>;
   readonly clock: MonotonicClock;
@@ -28,18 +29,17 @@ export interface LeaseOptions {
  * that, since the job is asked for only after `renewed`, and a sandbox without a job has nothing to do.
  */
 export class Lease {
+  readonly timing: LeaseTiming;
   readonly #options: LeaseOptions;
   readonly #gone = new AbortController();
   readonly #renewed = Promise.withResolvers<void>();
-  #validUntil: number;
-  #leaseSeconds: number;
   #runOutTimer: NodeJS.Timeout | undefined;
   #endTimer: NodeJS.Timeout | undefined;
 
+  /** Throws a `RangeError` for a lease that would not be safe. */
   constructor(options: LeaseOptions) {
     this.#options = options;
-    this.#leaseSeconds = options.leaseSeconds;
-    this.#validUntil = 0;
+    this.timing = leaseTimingOf(options.leaseSeconds);
     this.#renewed.promise.catch(() => undefined);
     this.#countFrom(options.clock());
     void this.#keep();
@@ -65,15 +65,18 @@ export class Lease {
     this.#release(new Error('the run is finished'));
   }
 
+  get #heartbeatSeconds(): number {
+    return Math.min(this.#options.heartbeatSeconds, this.timing.heartbeatSeconds);
+  }
+
   async #keep(): Promise<void> {
-    const { clock, heartbeat, heartbeatSeconds, answered, log } = this.#options;
+    const { clock, heartbeat, answered, log } = this.#options;
     while (!this.gone.aborted) {
       const sentAt = clock();
-      let waitMilliseconds = heartbeatSeconds * 1000;
+      let waitMilliseconds = this.#heartbeatSeconds * 1000;
       try {
         const answer = await heartbeat();
         if (this.gone.aborted) return;
-        this.#leaseSeconds = answer.leaseSeconds;
         this.#countFrom(sentAt);
         this.#renewed.resolve();
         answered(answer);
@@ -89,14 +92,14 @@ export class Lease {
 
   #countFrom(moment: number): void {
     const { clock, runsOut } = this.#options;
-    this.#validUntil = moment + this.#leaseSeconds * 1000;
+    const { leaseSeconds, destroyBeforeEndSeconds, freeAfterEndSeconds } = this.timing;
     clearTimeout(this.#runOutTimer);
     clearTimeout(this.#endTimer);
-    const left = this.#validUntil - clock();
-    this.#runOutTimer = setTimeout(runsOut, left - leaseTiming.destroyBeforeEndSeconds * 1000);
+    const left = moment + leaseSeconds * 1000 - clock();
+    this.#runOutTimer = setTimeout(runsOut, left - destroyBeforeEndSeconds * 1000);
     this.#endTimer = setTimeout(
       () => this.#release(new RunEnded('runner-lost', 'Its lease has ended.')),
-      left + leaseTiming.freeAfterEndSeconds * 1000,
+      left + freeAfterEndSeconds * 1000,
     );
   }
 

@@ -199,7 +199,7 @@ export class ContractServer {
       return { status: 204 };
     }
     const command = run.cancelled ? { command: 'cancel' } : {};
-    return { status: 200, body: { leaseSeconds: this.leaseSeconds, ...command } };
+    return { status: 200, body: command };
   }
 
   async #claim(request: ClaimRequest) {

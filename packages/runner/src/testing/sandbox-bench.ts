@@ -15,9 +15,12 @@ import { buildTinyImage } from './tiny-image.ts';
 export interface BenchSpec {
   readonly size?: Partial<SandboxSize>;
   readonly pidLimit?: number;
+  readonly silenceSeconds?: number;
   readonly hostname?: string;
   readonly environment?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
+  /** A command in front of those of the sandbox on the host, in its network. */
+  readonly enter?: readonly string[];
 }
 
 /**
@@ -75,13 +78,14 @@ export class SandboxBench {
       toolbox: this.#parts.toolbox,
       size: { cpus: 1, memoryMiB: 512, volumeGiB: 1, ...differences.size },
       pidLimit: differences.pidLimit ?? 256,
+      silenceSeconds: differences.silenceSeconds ?? 15,
       process: {
         argv: ['/bin/sh', '-c', script],
         environment: differences.environment ?? { PATH: '/bin' },
         workingDirectory: differences.workingDirectory ?? '/',
       },
       hostname: differences.hostname ?? 'sandbox',
-      network,
+      network: { ...network, enter: [...network.enter, ...(differences.enter ?? [])] },
     };
     const sandbox = await this.#isolation.create(spec);
     this.#running.push({ sandbox, network, gateway });

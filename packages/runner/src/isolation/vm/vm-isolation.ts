@@ -1,5 +1,4 @@
 import { mkdirSync } from 'node:fs';
-import { leaseTiming } from '@slipway/core';
 import type { Guest } from '../../guest/ensure-guest.ts';
 import type { Isolation, SandboxSpec } from '../isolation.ts';
 import { detectAcceleration } from './acceleration.ts';
@@ -11,8 +10,6 @@ export interface VmIsolationOptions {
   readonly folder: string;
   /** Where it is kept whether this host offers hardware acceleration. */
   readonly cacheDirectory: string;
-  /** Time without a word from the runner after which a guest powers itself off; 15 s when absent. */
-  readonly silenceSeconds?: number;
   /** The clock that guests are set by, in milliseconds since 1970; the host's own when absent. */
   readonly now?: () => number;
 }
@@ -34,7 +31,6 @@ export async function createVmIsolation(options: VmIsolationOptions): Promise<Vm
     guest: options.guest,
     acceleration,
     volumeFolder: options.folder,
-    silenceSeconds: options.silenceSeconds ?? leaseTiming.guestSilenceSeconds,
     now: options.now ?? Date.now,
   };
   return {

@@ -33,8 +33,6 @@ export interface MachineParts {
   readonly acceleration: Acceleration;
   /** Where volumes are made: a folder on a file system with room for them. */
   readonly volumeFolder: string;
-  /** Time without a word from the runner after which the guest powers itself off. */
-  readonly silenceSeconds: number;
   /** The clock that guests are set by: milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -84,7 +82,7 @@ export class VmSandbox implements Sandbox {
       violated: (what) => this.#violated(`QEMU sent ${what}.`),
     });
     this.#init = new InitChannel(qemu.channel(descriptors.init), {
-      silenceSeconds: parts.silenceSeconds,
+      silenceSeconds: spec.silenceSeconds,
       now: parts.now,
       heard: (event) => this.#hear(event),
       violated: (what) => this.#violated(`The guest's init sent ${what}.`),
@@ -198,11 +196,11 @@ export class VmSandbox implements Sandbox {
 }
 
 function qemuCommand(spec: SandboxSpec, parts: MachineParts): string[] {
-  const { network, size } = spec;
+  const { network, size, silenceSeconds } = spec;
   return [
     ...network.enter,
     ...withoutRights({ inUserNamespace: network.enter.length > 0 }),
-    ...machineCommand(parts.acceleration, size, [`SLIPWAY_SILENCE_SECONDS=${parts.silenceSeconds}`]),
+    ...machineCommand(parts.acceleration, size, [`SLIPWAY_SILENCE_SECONDS=${silenceSeconds}`]),
     ...deviceArguments(),
   ];
 }
