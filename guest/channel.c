@@ -80,6 +80,8 @@ void channel_report(const char *format, ...) {
     }
     struct pollfd writable = {.fd = channel, .events = POLLOUT};
     if (errno != EAGAIN || poll(&writable, 1, WRITE_DEADLINE_MILLISECONDS) <= 0) return;
+    /* Nobody at the other end: there will never be room. */
+    if ((writable.revents & POLLOUT) == 0) return;
   }
 }
 

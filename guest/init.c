@@ -16,8 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static double last_message_seconds;
-
 void power_off(void) {
   reboot(RB_POWER_OFF);
   for (;;) pause();
@@ -54,7 +52,6 @@ static void attach(const char *name, const char *target) {
 }
 
 void handle_message(char *words, const char *body, size_t body_length) {
-  last_message_seconds = clock_monotonic_seconds();
   char *verb = strsep(&words, " "), *first = strsep(&words, " "), *second = strsep(&words, " ");
   if (strcmp(verb, "time") == 0 && first != NULL) clock_set(first);
   else if (strcmp(verb, "file") == 0) receive_file(first, body, body_length);
@@ -73,23 +70,34 @@ static void reap(int signals) {
   for (pid_t process; (process = waitpid(-1, &status, WNOHANG)) > 0;) container_child_ended(process, status);
 }
 
+/* Nothing is reported: nobody reads it, and the machine would wait for room on the channel. */
+static void leave_silence(double silence_seconds) {
+  fprintf(stderr, "init: the runner has been silent for %.0f s\n", silence_seconds);
+  power_off();
+}
+
 static void serve(int signals, double silence_seconds) {
-  last_message_seconds = clock_monotonic_seconds();
-  while (clock_monotonic_seconds() - last_message_seconds < silence_seconds) {
+  double heard_seconds = clock_monotonic_seconds();
+  for (;;) {
+    double left_seconds = heard_seconds + silence_seconds - clock_monotonic_seconds();
     struct pollfd events[] = {
         {.fd = channel_descriptor(), .events = POLLIN},
         {.fd = signals, .events = POLLIN},
         {.fd = container_output_descriptor(), .events = POLLIN},
         {.fd = container_memory_events_descriptor(), .events = POLLPRI},
     };
-    if (poll(events, 4, 1000) < 0 && errno != EINTR) give_up("poll: %s", strerror(errno));
+    int wait_milliseconds = left_seconds > 0 ? (int)(left_seconds * 1000) + 1 : 0;
+    if (poll(events, 4, wait_milliseconds) < 0 && errno != EINTR) give_up("poll: %s", strerror(errno));
+    bool heard = events[0].revents != 0 && channel_read();
+    if (heard) heard_seconds = clock_monotonic_seconds();
+    /* What waits to be read was said in time, however late this guest comes to it. */
+    else if (left_seconds <= 0) leave_silence(silence_seconds);
     /* Nobody at the other end: the same as silence, but it must not keep a processor busy. */
-    if (events[0].revents != 0 && !channel_read()) pause_milliseconds(100);
+    else if (events[0].revents != 0) pause_milliseconds(100);
     if (events[2].revents != 0) container_output_read();
     if (events[3].revents != 0) container_memory_events_read();
     if (events[1].revents != 0) reap(signals);
   }
-  give_up("the runner has been silent for %.0f s", silence_seconds);
 }
 
 int main(void) {
@@ -118,5 +126,6 @@ int main(void) {
   container_prepare();
 
   const char *silence_seconds = getenv("SLIPWAY_SILENCE_SECONDS");
-  serve(signals, silence_seconds == NULL ? 15 : atof(silence_seconds));
+  if (silence_seconds == NULL) give_up("SLIPWAY_SILENCE_SECONDS is not given");
+  serve(signals, atof(silence_seconds));
 }

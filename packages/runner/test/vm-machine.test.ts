@@ -172,19 +172,23 @@ describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
 });
 
 describe('a virtual machine whose runner', { timeout: timeoutMilliseconds }, () => {
+  /** Its silence (fixtures/vm-runner.ts), and the second that ending takes at most. */
+  const inTimeMilliseconds = 5_000;
   let runner: ChildProcess | undefined;
+  let machine: number | undefined;
   let folder = '';
-  async function startRunner(): Promise<{ runner: ChildProcess; machine: number }> {
+  async function startRunner(...args: string[]): Promise<{ runner: ChildProcess; machine: number }> {
     const path = fileURLToPath(new URL('./fixtures/vm-runner.ts', import.meta.url));
-    runner = spawn(nodePath, [path], { stdio: ['ignore', 'pipe', 'inherit'] });
+    runner = spawn(nodePath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = runner.stdout ? await once(runner.stdout, 'data') : [];
     folder = JSON.parse(String(line)).folder;
-    const [machine] = machinesOf(runner.pid ?? 0);
+    [machine] = machinesOf(runner.pid ?? 0);
     if (machine === undefined) throw new Error('the runner has started no machine');
     return { runner, machine };
   }
   afterEach(() => {
     runner?.kill('SIGKILL');
+    if (machine !== undefined && lives(machine)) process.kill(machine, 'SIGKILL');
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -198,8 +202,14 @@ describe('a virtual machine whose runner', { timeout: timeoutMilliseconds }, () 
   test('falls silent switches itself off', async () => {
     const { runner, machine } = await startRunner();
     runner.kill('SIGSTOP');
-    expect(await untilDead(machine)).toBeLessThan(15_000);
+    expect(await untilDead(machine)).toBeLessThan(inTimeMilliseconds);
     // Not by being killed: the runner still is there.
     expect(runner.exitCode).toBeNull();
+  });
+
+  test('is gone, without its death having reached the machine, switches itself off', async () => {
+    const { runner, machine } = await startRunner('apart');
+    runner.kill('SIGKILL');
+    expect(await untilDead(machine)).toBeLessThan(inTimeMilliseconds);
   });
 });
