@@ -31,7 +31,8 @@ function startUp(dataDirectory: string, listen = '127.0.0.1:0'): SlipwayProcess 
   return startSlipwayProcess([
     ...['up', '--listen', listen, '--data-dir', dataDirectory, '--isolation', 'container'],
     ...['--memory-mib', '1024', '--volume-gib', '4', '--default-image', defaultImageReference],
-    ...['--allow-private-networks', `${cable.hostAddress}/32`],
+    // Short, so that its end can be waited for.
+    ...['--allow-private-networks', `${cable.hostAddress}/32`, '--lease-seconds', '6'],
   ]);
 }
 

@@ -12,7 +12,7 @@ export interface NetworkNamespace extends AsyncDisposable {
   readonly address: string;
   /** Put before a command to run it inside. The process that is started becomes the command. */
   readonly enter: readonly string[];
-  /** Pulls the cable: nothing comes through any more, and nobody is told. */
+  /** A firewall inside from now on: nothing comes through the cable any more, and nobody is told. */
   disconnect(): Promise<void>;
 }
 
@@ -45,7 +45,10 @@ export async function makeNetworkNamespace(): Promise<NetworkNamespace> {
     // `ip netns exec` would hide the control groups: it mounts a /sys of its own.
     enter: ['nsenter', `--net=/run/netns/${name}`],
     disconnect: async () => {
-      await ip('link', 'set', hostEnd, 'down');
+      const chain = (hook: string, match: string) =>
+        `chain ${hook} { type filter hook ${hook} priority 0; ${match} "${farEnd}" drop; };`;
+      const table = `table inet cut { ${chain('input', 'iifname')} ${chain('output', 'oifname')} }`;
+      await execute('nsenter', [`--net=/run/netns/${name}`, 'nft', table]);
     },
     // The pair of interfaces goes as soon as one end is deleted; with the namespace alone, when its last process ends.
     [Symbol.asyncDispose]: async () => {

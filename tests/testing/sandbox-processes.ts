@@ -1,10 +1,28 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { IsolationKind } from '@slipway/core';
 
 const root = '/sys/fs/cgroup';
 
+/** A run and the process of the runner that executes it. */
+export interface RunOfRunner {
+  readonly isolation: IsolationKind;
+  readonly runnerId: number;
+  readonly runId: string;
+}
+
+/**
+ * Ids of the processes in which the code of a run can still do something: the machine that it is in, or, where it shares
+ * the kernel, all that is in its control groups. `machines` and groups are found anew at each call, so none is missed.
+ */
+export function sandboxProcesses({ isolation, runnerId, runId }: RunOfRunner): number[] {
+  if (isolation === 'vm')
+    return descendants(runnerId).filter((id) => commandOf(id).startsWith('qemu-system'));
+  return processesOf(cgroupsOfRun(runId));
+}
+
 /** The control groups of one run's container, with cgroup v2 or v1, wherever its runner was started. */
-export function cgroupsOfRun(runId: string, directory = root, depth = 6): string[] {
+function cgroupsOfRun(runId: string, directory = root, depth = 6): string[] {
   if (depth === 0) return [];
   try {
     return readdirSync(directory, { withFileTypes: true })
@@ -17,7 +35,7 @@ export function cgroupsOfRun(runId: string, directory = root, depth = 6): string
 }
 
 /** Ids of the processes in these control groups; of those that are gone already, none. */
-export function processesOf(cgroups: readonly string[]): number[] {
+function processesOf(cgroups: readonly string[]): number[] {
   return [...new Set(cgroups.flatMap((cgroup) => numbers(join(cgroup, 'cgroup.procs'))))];
 }
 
@@ -32,6 +50,10 @@ export function isAlive(pid: number): boolean {
   if (!existsSync(`/proc/${pid}`)) return false;
   const state = /\) (\S)/.exec(read(`/proc/${pid}/stat`))?.[1];
   return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+function commandOf(pid: number): string {
+  return /\((.*)\)/s.exec(read(`/proc/${pid}/stat`))?.[1] ?? '';
 }
 
 function taskIds(pid: number): string[] {
