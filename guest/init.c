@@ -39,10 +39,13 @@ static bool is_name(const char *name) {
   return length > 0 && length < 100 && name[length] == '\0' && name[0] != '.';
 }
 
-static void receive_file(const char *name, const char *bytes, size_t length) {
+/* `name` is in one of two folders: etc/hostname, bundle/config.json. */
+static void receive_file(char *name, const char *bytes, size_t length) {
   char path[160];
-  if (name == NULL || !is_name(name)) give_up("a file has no usable name");
-  snprintf(path, sizeof path, BUNDLE "/%s", name);
+  const char *folder = name == NULL ? "" : strsep(&name, "/");
+  const char *target = strcmp(folder, "etc") == 0 ? ETC : strcmp(folder, "bundle") == 0 ? BUNDLE : NULL;
+  if (target == NULL || name == NULL || !is_name(name)) give_up("a file has no usable name");
+  snprintf(path, sizeof path, "%s/%s", target, name);
   write_file(path, bytes, length);
 }
 
@@ -56,6 +59,7 @@ void handle_message(char *words, const char *body, size_t body_length) {
   if (strcmp(verb, "time") == 0 && first != NULL) clock_set(first);
   else if (strcmp(verb, "file") == 0) receive_file(first, body, body_length);
   else if (strcmp(verb, "start") == 0 && first != NULL) {
+    identity_take();
     mounts_volume();
     container_start(first);
   } else if (strcmp(verb, "signal") == 0 && first != NULL) container_signal(atoi(first));

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 /* Where things are in the guest. The runner's container configuration names these paths (guest-paths.ts). */
+#define ETC "/etc"
 #define BUNDLE "/run/bundle"
 #define ROOT BUNDLE "/rootfs"
 #define TOOLBOX "/run/toolbox"
@@ -50,6 +51,9 @@ int port_open(const char *name, int flags);
 
 /* network.c */
 void network_up(void);
+
+/* identity.c: the host name out of ETC, where the machine id is too */
+void identity_take(void);
 
 /* clock.c */
 void clock_set(const char *seconds);

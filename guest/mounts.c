@@ -34,6 +34,7 @@ void mounts_prepare(void) {
   mount_at("sys", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   mount_at("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "size=16m,mode=755");
   mount_at("cgroup", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+  make_folder(ETC);
   make_folder(BUNDLE);
   /* Shared, so that what is mounted below it later appears in the container. */
   mount_at("devices", DEVICES, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=755");

@@ -86,6 +86,17 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
     expect(kernelRelease).not.toBe(release());
   });
 
+  test('has a host name and a machine id of its own: the container has no other', async () => {
+    const script = 'hostname; readlink /proc/self/ns/uts; cat /etc/machine-id; cat /proc/self/mountinfo';
+    const sandbox = await bench.start(`(${script}) >&3`, { hostname: 'run-4711' });
+    const [name, namespace, machineId, ...mounts] = (await outputOf(sandbox)).split('\n');
+    expect(name).toBe('run-4711');
+    expect(machineId).toMatch(/^[0-9a-f]{32}$/);
+    // The first namespace of a kernel, and a file of the guest's own root.
+    expect(namespace).toBe('uts:[4026531838]');
+    expect(mounts).toContainEqual(expect.stringContaining(' /etc/machine-id /etc/machine-id '));
+  });
+
   test('is a process without rights: a user of its own, no capabilities, system calls filtered', async () => {
     await bench.start('sleep 600');
     await bench.start('sleep 600');

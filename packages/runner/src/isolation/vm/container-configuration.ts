@@ -4,7 +4,7 @@ import type { SandboxSpec } from '../isolation.ts';
 
 /** Where things are in the guest (guest/init.h). */
 const guestPaths = {
-  bundle: '/run/bundle',
+  etc: '/etc',
   toolbox: '/run/toolbox',
   devices: '/run/devices',
   controlGroup: '/slipway/container',
@@ -22,10 +22,17 @@ const capabilities = [
 ];
 const maskedPaths = ['/proc/kcore', '/proc/keys', '/proc/scsi', '/proc/timer_list', '/sys/firmware'];
 const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
-const filesInEtc = ['hostname', 'hosts', 'machine-id', 'resolv.conf'];
 
-/** The files that init is sent, by name: the container's configuration and what it finds in `/etc`. */
-export function containerFiles(spec: SandboxSpec): ReadonlyMap<string, string> {
+/** The files that init is sent, by path: the guest's own `/etc`, which the container shares, and crun's configuration. */
+export function guestFiles(spec: SandboxSpec): ReadonlyMap<string, string> {
+  const etc = filesInEtc(spec);
+  return new Map([
+    ...[...etc].map(([name, contents]) => [`etc/${name}`, contents] as const),
+    ['bundle/config.json', JSON.stringify(ociConfiguration(spec, [...etc.keys()]))],
+  ]);
+}
+
+function filesInEtc(spec: SandboxSpec): ReadonlyMap<string, string> {
   return new Map([
     ['hostname', `${spec.hostname}\n`],
     [
@@ -40,12 +47,11 @@ export function containerFiles(spec: SandboxSpec): ReadonlyMap<string, string> {
     ],
     ['machine-id', `${randomBytes(16).toString('hex')}\n`],
     ['resolv.conf', `nameserver ${spec.network.nameserver}\n`],
-    ['config.json', JSON.stringify(ociConfiguration(spec))],
   ]);
 }
 
 /** https://github.com/opencontainers/runtime-spec/blob/main/config.md */
-function ociConfiguration({ process, hostname, pidLimit }: SandboxSpec): object {
+function ociConfiguration({ process, pidLimit }: SandboxSpec, sharedInEtc: readonly string[]): object {
   const sets = ['bounding', 'effective', 'permitted'];
   const noDevices = ['nosuid', 'noexec', 'nodev'];
   const mount = (destination: string, type: string, options: readonly string[]) => ({
@@ -62,7 +68,6 @@ function ociConfiguration({ process, hostname, pidLimit }: SandboxSpec): object 
   });
   return {
     ociVersion: '1.0.0',
-    hostname,
     root: { path: 'rootfs' },
     process: {
       terminal: false,
@@ -82,11 +87,12 @@ function ociConfiguration({ process, hostname, pidLimit }: SandboxSpec): object 
       mount('/sys/fs/cgroup', 'cgroup', [...noDevices, 'relatime', 'ro']),
       bind(guestPaths.toolbox, '/slipway', 'ro'),
       bind(guestPaths.devices, '/slipway-devices', 'ro', 'rslave'),
-      ...filesInEtc.map((name) => bind(`${guestPaths.bundle}/${name}`, `/etc/${name}`)),
+      ...sharedInEtc.map((name) => bind(`${guestPaths.etc}/${name}`, `/etc/${name}`)),
     ],
     linux: {
       cgroupsPath: guestPaths.controlGroup,
-      namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
+      // The host name is the guest's.
+      namespaces: ['pid', 'ipc', 'mount', 'cgroup'].map((type) => ({ type })),
       // Devices that are attached later appear through this.
       rootfsPropagation: 'rslave',
       resources: { pids: { limit: pidLimit } },

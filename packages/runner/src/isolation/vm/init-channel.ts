@@ -53,10 +53,10 @@ export class InitChannel {
     readLines(port, longestEventBytes, (line) => this.#hear(line));
   }
 
-  /** Puts a file into the folder that the container is made of. Names: letters, digits, `.`, `-` and `_`. */
-  sendFile(name: string, contents: string): void {
+  /** Puts a file into the guest, at `etc/NAME` or `bundle/NAME`. Names: letters, digits, `.`, `-` and `_`. */
+  sendFile(path: string, contents: string): void {
     const bytes = Buffer.from(contents);
-    this.#send(Buffer.concat([Buffer.from(`file ${name} ${bytes.length}\n`), bytes]));
+    this.#send(Buffer.concat([Buffer.from(`file ${path} ${bytes.length}\n`), bytes]));
   }
 
   /** `start <end mark>`, `signal <number>`, `attach <name> <SCSI target>`. */

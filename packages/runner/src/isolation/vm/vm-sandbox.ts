@@ -11,7 +11,7 @@ import {
   type SandboxSpec,
   SandboxStartError,
 } from '../isolation.ts';
-import { containerFiles } from './container-configuration.ts';
+import { guestFiles } from './container-configuration.ts';
 import { ExecutorStream } from './executor-stream.ts';
 import {
   destroyedExit,
@@ -88,7 +88,7 @@ export class VmSandbox implements Sandbox {
       violated: (what) => this.#violated(`The guest's init sent ${what}.`),
     });
     this.#devices = new LateDevices(this.#qmp, this.#init, parts.guest.sendDescriptorPath);
-    for (const [name, contents] of containerFiles(spec)) this.#init.sendFile(name, contents);
+    for (const [path, contents] of guestFiles(spec)) this.#init.sendFile(path, contents);
     formatted.then(
       () => this.#init.send(`start ${endMark}`),
       (error: unknown) => this.#cannotStart(error),
