@@ -1,3 +1,4 @@
+import type { EgressPolicy } from '@slipway/core';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { startGateway } from './network/gateway.ts';
 import { createSandboxNetwork } from './network/pasta-network.ts';
@@ -5,7 +6,10 @@ import type { SandboxNetwork } from './network/sandbox-network.ts';
 import type { RunnerOptions } from './runner-options.ts';
 
 /** The network of one sandbox, with a gateway of its own that leads to the control plane. They end together. */
-export async function createGatedNetwork(options: RunnerOptions): Promise<SandboxNetwork> {
+export async function createGatedNetwork(
+  options: RunnerOptions,
+  egress: EgressPolicy,
+): Promise<SandboxNetwork> {
   const gateway = await startGateway({
     controlPlaneUrl: checkServerUrl(options.serverUrl, options.insecureHttp ?? false),
     ...(options.serverCertificateAuthority && { extraCertificates: options.serverCertificateAuthority }),
@@ -13,13 +17,15 @@ export async function createGatedNetwork(options: RunnerOptions): Promise<Sandbo
   try {
     const network = await createSandboxNetwork({
       gatewayHostPort: gateway.port,
+      egress,
       allowedPrivateNetworks: options.allowedPrivateNetworks,
     });
     return {
       enter: network.enter,
       namespacePath: network.namespacePath,
-      gatewayPort: network.gatewayPort,
+      gatewayAddress: network.gatewayAddress,
       nameserver: network.nameserver,
+      egress: () => network.egress(),
       destroy: async () => {
         await Promise.all([network.destroy(), gateway.close()]);
       },

@@ -1,4 +1,4 @@
-import type { CapacityOptions, IsolationKind, SandboxSize } from '@slipway/core';
+import type { CapacityOptions, EgressPolicy, IsolationKind, SandboxSize } from '@slipway/core';
 import type { HostResources } from './capacity/host-resources.ts';
 import type { EntryStore } from './dependency-cache/entry-store.ts';
 import type { Image } from './images/image.ts';
@@ -26,7 +26,7 @@ export interface RunnerOptions {
   readonly extraCertificates: string;
   /** How runs reach the outside; addresses that never go through a proxy are added to `noProxy`. */
   readonly proxy: ProxyOptions;
-  /** Private networks (CIDR) that runs may reach. */
+  /** Private networks (CIDR) that runs may reach, as far as their egress policies go. */
   readonly allowedPrivateNetworks: readonly string[];
   /** Takes the log spools, which are unlinked from the start. */
   readonly dataDirectory: string;
@@ -52,8 +52,8 @@ export interface RunnerParts {
   readonly measureHost: () => Promise<HostResources>;
   /** The dependency caches of projects; without it this runner keeps none. */
   readonly dependencyCache?: EntryStore;
-  /** A network for one sandbox. */
-  readonly createNetwork: () => Promise<SandboxNetwork>;
+  /** A network for one sandbox, out of which it reaches what the policy allows. */
+  readonly createNetwork: (egress: EgressPolicy) => Promise<SandboxNetwork>;
   /** Where runs execute, in one sentence; names software emulation where there is no hardware acceleration. */
   readonly isolationSentence: string;
   close(): Promise<void>;

@@ -36,7 +36,7 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     toolbox,
     measureHost: () => measureHost(volumeFolder(options)),
     ...(dependencyCache && { dependencyCache }),
-    createNetwork: () => createGatedNetwork(options),
+    createNetwork: (egress) => createGatedNetwork(options, egress),
     isolationSentence: sentence,
     close: async () => dependencyCache?.settled(),
   };

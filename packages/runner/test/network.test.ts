@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { egressRules } from '../src/network/egress-rules.ts';
-import { hostNameserver } from '../src/network/host-nameserver.ts';
+import { hostNameservers } from '../src/network/host-nameserver.ts';
 import { createSandboxNetwork } from '../src/network/pasta-network.ts';
 import { hostTraces } from '../src/testing/host-traces.ts';
 import { onSmallInternet } from '../src/testing/small-internet.ts';
@@ -19,13 +19,13 @@ describe('out of a sandbox network', () => {
     const reached = answers.parse(
       await onSmallInternet(probe, {
         input: {
-          urls: ['http://127.0.0.1/', 'http://198.51.100.1:8000/', 'http://[2001:db8:1::1]:8000/'],
+          urls: ['http://192.0.0.1/', 'http://198.51.100.1:8000/', 'http://[2001:db8:1::1]:8000/'],
           lookUp: 'public.example',
         },
       }),
     );
     expect(reached).toMatchObject({
-      'http://127.0.0.1/': 'the gateway',
+      'http://192.0.0.1/': 'the gateway',
       'http://198.51.100.1:8000/': '198.51.100.1',
       'http://[2001:db8:1::1]:8000/': '2001:db8:1::1',
     });
@@ -36,6 +36,10 @@ describe('out of a sandbox network', () => {
     const urls = [
       // The host: loopback, every address, by IPv6, and IPv4 in IPv6's clothes.
       ...['http://127.0.0.1:8000/', 'http://127.0.0.1:GATEWAY/', 'http://[::1]:8000/', 'http://[::1]/'],
+      // The router, pasta, and the loopback of the host behind it.
+      ...['http://192.0.0.1:8000/', 'http://192.0.0.1:GATEWAY/', 'http://[fd53:4c49:5057::1]:8000/'],
+      ...['http://169.254.1.1:8000/', 'http://169.254.1.1:GATEWAY/', 'http://169.254.1.2:8000/'],
+      ...['http://[fd53:4c49:5057:1::2]:8000/', 'http://[fe80::1]:8000/'],
       ...[
         'http://192.0.2.2:8000/',
         'http://198.51.100.2:8000/',
@@ -44,16 +48,11 @@ describe('out of a sandbox network', () => {
       ],
       ...['http://[::ffff:10.20.0.5]:8000/', 'http://[64:ff9b::10.20.0.5]:8000/'],
       // Private networks, name servers, link-local and metadata services.
-      ...[
-        'http://10.20.0.5:8000/',
-        'http://10.20.0.6:53/',
-        'http://169.254.1.1:8000/',
-        'http://169.254.169.254/',
-      ],
+      ...['http://10.20.0.5:8000/', 'http://10.20.0.6:53/', 'http://169.254.169.254/'],
       ...['http://172.16.0.1/', 'http://192.168.0.1/', 'http://100.100.100.200/', 'http://168.63.129.16/'],
       ...['http://[fd00:ec2::254]/', 'http://[fe80::1]/', 'http://224.0.0.1/', 'http://255.255.255.255/'],
       // Its neighbour has the same addresses in a namespace of its own.
-      ...['http://169.254.1.2:9000/', 'http://127.0.0.1:9000/'],
+      ...['http://192.0.0.2:9000/', 'http://127.0.0.1:9000/'],
     ];
     const reached = answers.parse(await onSmallInternet(probe, { input: { urls } }));
     expect(reached).toEqual(Object.fromEntries(urls.map((url) => [url, 'refused'])));
@@ -128,29 +127,44 @@ describe('a sandbox network', () => {
 
   test('refuses an allowed network that is none', () => {
     const rules = (network: string) =>
-      egressRules({ nameserver: '169.254.1.1', hostAddresses: [], allowedPrivateNetworks: [network] });
+      egressRules({
+        policy: { mode: 'open' },
+        nameservers: [],
+        hostAddresses: [],
+        allowedPrivateNetworks: [network],
+        gatewayHostPort: 9,
+      });
     expect(() => rules('10.0.0.0/33')).toThrow(/"10.0.0.0\/33" is not a network/);
     expect(() => rules('10.0.0.0/8 } accept #')).toThrow(RangeError);
   });
 });
 
-describe('the name server of the host', () => {
+describe('the name servers of the host', () => {
   const files = (contents: Record<string, string>) => (path: string) => contents[path] ?? null;
 
-  test('is the real one where /etc/resolv.conf only names a stub', () => {
+  test('are the real ones where /etc/resolv.conf only names a stub', () => {
     const read = files({
       '/etc/resolv.conf': '# stub\nnameserver 127.0.0.53\n',
-      '/run/systemd/resolve/resolv.conf': 'nameserver 10.0.0.2\n',
+      '/run/systemd/resolve/resolv.conf': 'nameserver 10.0.0.2\nnameserver fd00::2\n',
     });
-    expect(hostNameserver(read)).toBe('10.0.0.2');
+    expect(hostNameservers(read)).toEqual(['10.0.0.2', 'fd00::2']);
   });
 
-  test('is the one on loopback where there is no other, and none where there is none', () => {
-    expect(hostNameserver(files({ '/etc/resolv.conf': 'search x\nnameserver 127.0.0.1\n' }))).toBe(
-      '127.0.0.1',
-    );
-    expect(hostNameserver(files({ '/etc/resolv.conf': 'nameserver not-an-address\n' }))).toBeNull();
-    expect(hostNameserver(files({}))).toBeNull();
+  test('are the first on loopback where there is no other, and none where there is none', () => {
+    const loopback = 'search x\nnameserver 127.0.0.1\nnameserver ::1\n';
+    expect(hostNameservers(files({ '/etc/resolv.conf': loopback }))).toEqual(['127.0.0.1']);
+    expect(hostNameservers(files({ '/etc/resolv.conf': 'nameserver not-an-address\n' }))).toEqual([]);
+    expect(hostNameservers(files({}))).toEqual([]);
+  });
+
+  test('are as many as the C library asks, each once, and none that only the host can reach', () => {
+    const many = ['10.0.0.1', '10.0.0.1', 'fe80::1%eth0', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
+    const resolvConf = many.map((address) => `nameserver ${address}\n`).join('');
+    expect(hostNameservers(files({ '/etc/resolv.conf': resolvConf }))).toEqual([
+      '10.0.0.1',
+      '10.0.0.2',
+      '10.0.0.3',
+    ]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Capacity, defaultCapacityOptions, defaultSandboxSize } from '@slipway/core';
+import { type Capacity, defaultCapacityOptions, defaultSandboxSize, type EgressRecord } from '@slipway/core';
 import { EntryStore } from '../src/dependency-cache/entry-store.ts';
 import { type Runner, type RunnerOptions, type RunnerParts, startRunner } from '../src/index.ts';
 import { ContractServer } from '../src/testing/contract-server.ts';
@@ -17,6 +17,8 @@ export class RunSetting implements AsyncDisposable {
   readonly logged: { level: string; fields: object; message: string }[] = [];
   /** What the host has, reserve included. */
   room: Capacity = { cpus: 64, memoryMiB: 1_000_000, volumeGiB: 10_000 };
+  /** What the networks say about where their runs went. */
+  egress: EgressRecord = { contacted: [], refused: [], unlisted: { contacted: 0, refused: 0 } };
   /** Of sandbox networks. */
   readonly networks = { created: 0, destroyed: 0 };
   images: RunnerParts['images'] = {
@@ -75,8 +77,9 @@ export class RunSetting implements AsyncDisposable {
         return Promise.resolve({
           enter: [],
           namespacePath: '/nowhere',
-          gatewayPort: 80,
+          gatewayAddress: '127.0.0.1',
           nameserver: '127.0.0.53',
+          egress: () => Promise.resolve(this.egress),
           destroy: async () => {
             this.networks.destroyed += 1;
           },

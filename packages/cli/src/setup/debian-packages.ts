@@ -18,6 +18,7 @@ export const requiredPackages = {
   uidmap: 'the default executor image, where it is not built as root',
   passt: 'the network of a sandbox',
   nftables: 'the network of a sandbox',
+  'dnsmasq-base': 'the network of a sandbox',
   iproute2: 'the network of a sandbox',
   cpio: 'the initramfs of the guest',
   gcc: "the guest's init",

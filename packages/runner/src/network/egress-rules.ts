@@ -1,125 +1,176 @@
 import { isIP, isIPv4 } from 'node:net';
+import type { EgressPolicy } from '@slipway/core';
+import { contactChains, contactSets, unlistedCounterOf } from './contact-rules.ts';
+import { router } from './router.ts';
+import { insideNat64, metadataAddresses, privateNetworks } from './special-networks.ts';
 
-/** What one sandbox may reach, as an nftables ruleset for the output of its network namespace. */
-export interface EgressPolicy {
-  /** The only address at which a name server answers; nothing but port 53 is open there. IPv4. */
-  readonly nameserver: string;
+/** What decides where one sandbox may go. */
+export interface EgressLimits {
+  readonly policy: EgressPolicy;
+  /** Where the sandbox's resolver asks. Nobody else may reach these by this alone. */
+  readonly nameservers: readonly string[];
   /** Addresses of the host itself: refused, public or not. */
   readonly hostAddresses: readonly string[];
-  /** CIDRs that may be reached although they are private: registries, git servers, proxies. */
+  /** CIDRs that may be reached although they are private, as far as the policy goes: registries, git servers. */
   readonly allowedPrivateNetworks: readonly string[];
+  /** TCP port on the host's 127.0.0.1 at which the sandbox's gateway listens. */
+  readonly gatewayHostPort: number;
 }
 
-/** IANA's special-purpose registry, as far as it names things that are not the public internet. */
-const refusedIpv4 = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10', // carrier-grade NAT; Alibaba's metadata service lives in it
-  '127.0.0.0/8',
-  '169.254.0.0/16', // link-local: metadata services of AWS, Azure, Google, OpenStack
-  '172.16.0.0/12',
-  '192.0.0.0/24', // protocol assignments; Oracle's metadata service lives in it
-  '192.168.0.0/16',
-  '198.18.0.0/15', // benchmarks
-  '224.0.0.0/4', // multicast
-  '240.0.0.0/4', // reserved, and broadcast
-  '168.63.129.16/32', // Azure's wire server: a public address that only a virtual machine's host answers
-];
+/** Addresses that names of the policy led to, each kept for the whole run: more are not let through. */
+const maximumNamedAddresses = 16_384;
+/** Far above what a run needs; below what its neighbours would notice. */
+const limits = {
+  newConnections: '500/second burst 2000 packets',
+  openConnections: 8192,
+  questions: '500/second burst 1000 packets',
+  questionBytes: '256 kbytes/second burst 512 kbytes',
+} as const;
 
-const refusedIpv6 = [
-  '::/127', // unspecified and loopback
-  '::ffff:0:0/96', // IPv4 in disguise
-  '64:ff9b:1::/48', // local-use NAT64
-  '2001::/32', // Teredo
-  '2002::/16', // 6to4
-  'fc00::/7', // unique local; AWS's IPv6 metadata service lives in it
-  'fe80::/10',
-  'fec0::/10',
-  'ff00::/8',
-];
+const { sandboxInterface: sandbox, outsideInterface: outside } = router;
 
 /**
- * The ruleset, for `nft -f`. Refused connections are answered at once (reset, or "administratively prohibited"), so
- * that clients inside fail with a clear error instead of a timeout.
+ * The rules of a sandbox's router, for `nft -f`. Refused connections are answered at once (reset, or "administratively
+ * prohibited"), so that clients inside fail with a clear error instead of a timeout, and each is counted, as is each
+ * that was let through (contact-rules.ts).
  *
- * Loopback is the namespace's own: nothing of the host listens there but the gateway, and the processes of a
- * container talk to each other over it. The host's own addresses stay refused even inside an allowed network, unless
- * one is allowed by itself (`10.1.2.3/32`).
+ * The order is what matters: metadata services and the host's own addresses are refused before anything is allowed,
+ * unless an address of the host is allowed by itself (`10.1.2.3/32`); private networks before the policy is asked, so
+ * that no name and no entry of a policy opens one.
  *
  * Throws a `RangeError` when an allowed network is not a CIDR.
  */
-export function egressRules({ nameserver, hostAddresses, allowedPrivateNetworks }: EgressPolicy): string {
-  const allowed = allowedPrivateNetworks.map(parseNetwork);
-  const allowedAlone = new Set(allowed.map(({ address, wholeAddress }) => (wholeAddress ? address : '')));
-  const ownAddresses = hostAddresses.filter((address) => !allowedAlone.has(address));
-  const ofFamily = (version: 4 | 6) =>
-    allowed.filter((network) => network.version === version).map(({ text }) => text);
-  // NAT64 would carry a private IPv4 address out of the namespace inside a public-looking IPv6 one.
-  const embedded = refusedIpv4.map(insideNat64);
-
+export function egressRules({
+  policy,
+  nameservers,
+  hostAddresses,
+  allowedPrivateNetworks,
+  gatewayHostPort,
+}: EgressLimits): string {
+  const allowedPrivate = allowedPrivateNetworks.map(parseNetwork);
+  const allowedAlone = new Set(allowedPrivate.map(({ address, alone }) => (alone ? address : '')));
+  const own = hostAddresses.filter((address) => !allowedAlone.has(address));
+  const listed =
+    policy.mode === 'allow' ? policy.hosts.filter((host) => isIP(host.split('/')[0] ?? '') !== 0) : [];
   return `table inet slipway {
-  ${set('host_ipv4', 'ipv4_addr', ownAddresses.filter(isIPv4))}
-  ${set(
-    'host_ipv6',
-    'ipv6_addr',
-    ownAddresses.filter((address) => !isIPv4(address)),
+  ${bothSets('metadata', [...metadataAddresses[4], ...metadataAddresses[6], ...metadataAddresses[4].map(insideNat64)])}
+  ${bothSets('host', own)}
+  ${bothSets(
+    'allowed_private',
+    allowedPrivate.map(({ text }) => text),
   )}
-  ${set('allowed_ipv4', 'ipv4_addr', ofFamily(4))}
-  ${set('allowed_ipv6', 'ipv6_addr', ofFamily(6))}
-  ${set('refused_ipv4', 'ipv4_addr', refusedIpv4)}
-  ${set('refused_ipv6', 'ipv6_addr', [...refusedIpv6, ...embedded])}
-  chain refuse {
-    meta l4proto tcp reject with tcp reset
-    reject with icmpx admin-prohibited
+  ${bothSets('private', [...privateNetworks[4], ...privateNetworks[6], ...privateNetworks[4].map(insideNat64)])}
+  ${bothSets('listed', listed)}
+  set named_ipv4 { type ipv4_addr; size ${maximumNamedAddresses}; }
+  set named_ipv6 { type ipv6_addr; size ${maximumNamedAddresses}; }
+  ${contactSets}
+  chain gateway {
+    type nat hook prerouting priority dstnat;
+    iifname ${sandbox} ip daddr ${router.address} tcp dport ${router.gatewayPort} dnat ip to ${router.hostLoopback}:${gatewayHostPort}
+  }
+  chain leave {
+    type nat hook postrouting priority srcnat;
+    oifname ${outside} masquerade
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state { established, related } accept
+    iifname != ${sandbox} drop
+    ip saddr != ${router.sandboxAddress} drop
+    ip6 saddr != ${router.sandboxAddressIpv6} drop
+    meta l4proto != { tcp, udp, icmp, ipv6-icmp } goto refuse
+    ct state invalid drop
+    ct status dnat accept
+    limit rate over ${limits.newConnections} counter name ${unlistedCounterOf('refused')} drop
+    ip daddr @metadata_ipv4 goto refuse
+    ip6 daddr @metadata_ipv6 goto refuse
+    ip daddr @host_ipv4 goto refuse
+    ip6 daddr @host_ipv6 goto refuse
+    ip daddr @allowed_private_ipv4 goto public
+    ip6 daddr @allowed_private_ipv6 goto public
+    ip daddr @private_ipv4 goto refuse
+    ip6 daddr @private_ipv6 goto refuse
+    goto public
+  }
+  chain public {
+    ${policyRules[policy.mode]}
+  }
+  ${contactChains(`ct count over ${limits.openConnections} counter name ${unlistedCounterOf('refused')} drop`)}
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname ${sandbox} meta l4proto { tcp, udp } th dport 53 limit rate over ${limits.questions} drop
+    iifname ${sandbox} meta l4proto { tcp, udp } th dport 53 limit rate over ${limits.questionBytes} drop
+    ct state { established, related } accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    iifname != ${sandbox} drop
+    ip saddr != ${router.sandboxAddress} drop
+    ip6 saddr != ${router.sandboxAddressIpv6} drop
+    ip daddr ${router.address} meta l4proto { tcp, udp } th dport 53 accept
+    meta pkttype host goto refuse
   }
   chain output {
     type filter hook output priority filter; policy drop;
-    oif lo accept
-    ip daddr ${nameserver} meta l4proto { tcp, udp } th dport 53 accept
-    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept
-    ip daddr @host_ipv4 goto refuse
-    ip6 daddr @host_ipv6 goto refuse
-    ip daddr @allowed_ipv4 accept
-    ip6 daddr @allowed_ipv6 accept
-    ip daddr @refused_ipv4 goto refuse
-    ip6 daddr @refused_ipv6 goto refuse
-    accept
+    oifname ${sandbox} accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    ${nameservers
+      .map(
+        (address) =>
+          `${isIPv4(address) ? 'ip' : 'ip6'} daddr ${address} meta l4proto { tcp, udp } th dport 53 accept`,
+      )
+      .join('\n    ')}
   }
 }
 `;
 }
+
+const policyRules: Record<EgressPolicy['mode'], string> = {
+  open: 'goto pass',
+  allow: `ip daddr @listed_ipv4 goto pass
+    ip6 daddr @listed_ipv6 goto pass
+    ip daddr @named_ipv4 goto pass
+    ip6 daddr @named_ipv6 goto pass
+    goto refuse`,
+  none: 'goto refuse',
+};
 
 /** Throws a `RangeError` when one of the networks is not a CIDR. */
 export function checkNetworks(networks: readonly string[]): void {
   for (const network of networks) parseNetwork(network);
 }
 
-function set(name: string, type: 'ipv4_addr' | 'ipv6_addr', elements: readonly string[]): string {
-  const list = elements.length === 0 ? '' : `elements = { ${elements.join(', ')} }; `;
-  return `set ${name} { type ${type}; flags interval; auto-merge; ${list}}`;
+/** A set for each version of IP, `<name>_ipv4` and `<name>_ipv6`, out of addresses and networks of both. */
+function bothSets(name: string, members: readonly string[]): string {
+  const isVersion4 = (member: string) => isIPv4(member.split('/')[0] ?? '');
+  return [
+    intervalSet(`${name}_ipv4`, 'ipv4_addr', members.filter(isVersion4)),
+    intervalSet(
+      `${name}_ipv6`,
+      'ipv6_addr',
+      members.filter((member) => !isVersion4(member)),
+    ),
+  ].join('\n  ');
 }
 
-function insideNat64(network: string): string {
-  const [address = '', bits] = network.split('/');
-  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number);
-  return `64:ff9b::${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}/${96 + Number(bits)}`;
+function intervalSet(name: string, type: 'ipv4_addr' | 'ipv6_addr', elements: readonly string[]): string {
+  const list = elements.length === 0 ? '' : `elements = { ${elements.join(', ')} }; `;
+  return `set ${name} { type ${type}; flags interval; auto-merge; ${list}}`;
 }
 
 interface Network {
   readonly text: string;
   readonly address: string;
-  readonly version: 4 | 6;
-  readonly wholeAddress: boolean;
+  /** A network of one address. */
+  readonly alone: boolean;
 }
 
 function parseNetwork(text: string): Network {
   const [address = '', bits = ''] = text.split('/');
   const version = isIP(address);
   const longest = version === 4 ? 32 : 128;
-  if ((version !== 4 && version !== 6) || !/^\d{1,3}$/.test(bits) || Number(bits) > longest) {
+  if (version === 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > longest) {
     throw new RangeError(
       `"${text}" is not a network; write an allowed private network as a CIDR, like 10.20.0.0/16`,
     );
   }
-  return { text, address, version, wholeAddress: Number(bits) === longest };
+  return { text, address, alone: Number(bits) === longest };
 }

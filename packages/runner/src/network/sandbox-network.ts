@@ -1,6 +1,8 @@
+import type { EgressRecord } from '@slipway/core';
+
 /**
- * The network of one sandbox: a network namespace of its own on the host. Out of it, public addresses can be reached
- * and the gateway; nothing of the host, no link-local and no private address.
+ * The network of one sandbox: a network namespace of its own on the host. Out of it, what the run's egress policy allows
+ * can be reached and the gateway; nothing of the host, no link-local and no private address.
  */
 export interface SandboxNetwork {
   /**
@@ -9,10 +11,12 @@ export interface SandboxNetwork {
   readonly enter: readonly string[];
   /** Path of the network namespace, for an OCI runtime. */
   readonly namespacePath: string;
-  /** TCP port on 127.0.0.1 of the namespace at which the gateway listens (80). */
-  readonly gatewayPort: number;
+  /** Where the gateway listens, on port 80, as seen from inside. */
+  readonly gatewayAddress: string;
   /** Name server that answers inside the namespace. */
   readonly nameserver: string;
+  /** Where the sandbox went until now, and where it was not let. Rejects once the network is destroyed. */
+  egress(): Promise<EgressRecord>;
   /** Ends the namespace and every process that served it. */
   destroy(): Promise<void>;
 }

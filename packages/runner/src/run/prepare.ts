@@ -12,7 +12,9 @@ export async function prepare(run: LiveRun): Promise<Prepared> {
   const { options, parts } = run.context;
   const reference = run.outline.imageReference ?? options.defaultImage;
   await run.report.setup('Preparing environment');
-  const network = run.resources.hold('network', parts.createNetwork(), (made) => made.destroy());
+  const network = run.resources.hold('network', parts.createNetwork(run.outline.sandbox.egress), (made) =>
+    made.destroy(),
+  );
   const [image, ownNetwork] = await run.unlessStopped(
     Promise.all([
       run.phases.measure('image', parts.images.resolve(reference)),

@@ -1,3 +1,4 @@
+import { gatewayHostname } from '../../network/sandbox-network.ts';
 import type { BundlePaths } from './oci-configuration.ts';
 
 /** Descriptors that the supervisor gets: 0 configuration, 1 reports, 2 errors, and these. */
@@ -56,12 +57,12 @@ export function discardVolume(folder: string): string[] {
  *   `started`
  *   `exited <status as a shell has it> <free blocks of the volume>`, or `failed` and why on standard error
  *
- * Arguments: 1 folder, 2 size of the volume in GiB, 3 host name, 4 name server, 5 machine id, 6… directories of the control groups.
+ * Arguments: 1 folder, 2 size of the volume in GiB, 3 host name, 4 name server, 5 gateway, 6 machine id, 7… directories of the control groups.
  */
 export const supervisorScript = `
 set -eu
-folder=$1 volumeGiB=$2 hostname=$3 nameserver=$4 machine=$5
-shift 5
+folder=$1 volumeGiB=$2 hostname=$3 nameserver=$4 gateway=$5 machine=$6
+shift 6
 read -r supervisor _ < /proc/self/stat
 echo "supervisor $supervisor"
 mount -t proc proc /proc
@@ -87,7 +88,7 @@ mount -t tmpfs -o mode=755,size=64k tmpfs devices
 mount --make-shared devices
 
 echo "$hostname" > etc/hostname
-printf '127.0.0.1 localhost slipway.internal\\n::1 localhost\\n127.0.1.1 %s\\n' "$hostname" > etc/hosts
+printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 %s\\n%s ${gatewayHostname}\\n' "$hostname" "$gateway" > etc/hosts
 echo "nameserver $nameserver" > etc/resolv.conf
 echo "$machine" > etc/machine-id
 cat > config.json

@@ -77,6 +77,7 @@ function start(
         String(spec.size.volumeGiB),
         spec.hostname,
         spec.network.nameserver,
+        spec.network.gatewayAddress,
         machineId,
       ],
       ...cgroup.directories,

@@ -9,8 +9,6 @@ const guestPaths = {
   devices: '/run/devices',
   controlGroup: '/slipway/container',
 } as const;
-/** QEMU's user-mode network answers here with the loopback of the sandbox's network namespace: the gateway. */
-const hostLoopbackInGuest = '10.0.2.2';
 
 /**
  * The container is alone in its machine, which is the boundary. It still has no rights over that machine: what keeps
@@ -41,7 +39,7 @@ function filesInEtc(spec: SandboxSpec): ReadonlyMap<string, string> {
         '127.0.0.1 localhost',
         '::1 localhost ip6-localhost ip6-loopback',
         `127.0.1.1 ${spec.hostname}`,
-        `${hostLoopbackInGuest} ${gatewayHostname}`,
+        `${spec.network.gatewayAddress} ${gatewayHostname}`,
         '',
       ].join('\n'),
     ],

@@ -31,7 +31,7 @@ function supplementaryGroups(): string[] {
 }
 
 /** In a container fewer ids may exist than on the host. */
-function freeUserId(): number {
+export function freeUserId(): number {
   const ranges = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n');
   const end = Math.max(
     ...ranges

@@ -1,0 +1,147 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { Readable, Writable } from 'node:stream';
+import { SandboxStartError } from '../isolation/isolation.ts';
+import { freeUserId } from '../isolation/vm/unprivileged-user.ts';
+import { environmentOfSystemTools } from '../setup/path-search.ts';
+import { networkObstacle } from './host-obstacle.ts';
+import {
+  type KeeperScriptOptions,
+  keeperScript,
+  resolverConfigurationDescriptor,
+  resolverLogDescriptor,
+  rulesDescriptor,
+} from './keeper-script.ts';
+
+export interface KeeperOptions extends KeeperScriptOptions {
+  /** For `nft -f`. */
+  readonly rules: string;
+  readonly resolverConfiguration: string;
+}
+
+/** The process that holds the namespaces of a network, and what serves it. */
+export interface Keeper {
+  /** The host's id of its first process. */
+  readonly processId: number;
+  /** What the resolver logs. */
+  readonly resolverLog: Readable;
+  /** Ends it and everything that it holds. */
+  end(): Promise<void>;
+}
+
+const startDeadlineMilliseconds = 10_000;
+const endDeadlineMilliseconds = 2_000;
+const keptErrorCharacters = 4096;
+
+/** A /dev/net/tun that everybody may open, for this process and its children alone. */
+const ownTunDevice = `
+set -eu
+mount -t tmpfs -o size=4k,mode=755 tmpfs /mnt
+mknod -m 666 /mnt/tun c 10 200
+mount --bind /mnt/tun /dev/net/tun
+exec "$@"
+`;
+
+/**
+ * Starts the keeper of a network; it dies with the calling process, however that ends. Throws `SandboxStartError` when a
+ * tool is missing or the host does not allow it.
+ */
+export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
+  const [command = '', ...rest] = [...unprivileged(), ...keeperCommand(keeperScript(options))];
+  const child = spawn(command, rest, {
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
+    env: environmentOfSystemTools(),
+  });
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  give(child, rulesDescriptor, options.rules);
+  give(child, resolverConfigurationDescriptor, options.resolverConfiguration);
+  const resolverLog = child.stdio.at(resolverLogDescriptor);
+  if (!(resolverLog instanceof Readable)) throw new Error('the keeper was started without its pipes');
+  resolverLog.on('error', () => {});
+
+  const processId = await readyProcess(child).catch(async (error: unknown) => {
+    resolverLog.resume();
+    child.kill('SIGKILL');
+    await ended;
+    throw await explainFailure(error);
+  });
+  return {
+    processId,
+    resolverLog,
+    async end() {
+      child.stdin?.end();
+      const impatience = setTimeout(() => child.kill('SIGKILL'), endDeadlineMilliseconds);
+      await ended;
+      clearTimeout(impatience);
+    },
+  };
+}
+
+/**
+ * What makes root somebody who is nobody on the host, before there is a user namespace: neither pasta nor dnsmasq, which
+ * read what sandboxes send, can then do more than that.
+ */
+function unprivileged(): string[] {
+  const untilWeEnd = ['setpriv', '--pdeathsig', 'KILL'];
+  if (process.getuid?.() !== 0) return untilWeEnd;
+  const user = String(freeUserId());
+  const rootMayOpenOnly = (statSync('/dev/net/tun', { throwIfNoEntry: false })?.mode ?? 0) % 8 < 6;
+  return [
+    ...(rootMayOpenOnly ? ['unshare', '--mount', 'sh', '-c', ownTunDevice, 'slipway-network'] : []),
+    ...[...untilWeEnd, '--reuid', user, '--regid', user, '--clear-groups'],
+    ...['--no-new-privs', '--inh-caps=-all', '--bounding-set=-all'],
+  ];
+}
+
+function keeperCommand(script: string): string[] {
+  return [
+    ...['unshare', '--user', '--map-root-user', '--mount', '--pid', '--fork', '--kill-child=SIGKILL'],
+    ...['sh', '-c', script, 'slipway-network'],
+  ];
+}
+
+function give(child: ChildProcess, descriptor: number, text: string): void {
+  const stream = child.stdio.at(descriptor);
+  if (!(stream instanceof Writable)) throw new Error('the keeper was started without its pipes');
+  stream.on('error', () => {}); // It ended before it read everything; its own error tells why.
+  stream.end(text);
+}
+
+async function explainFailure(error: unknown): Promise<SandboxStartError> {
+  const obstacle = await networkObstacle();
+  const particulars = error instanceof Error ? error.message : String(error);
+  const why =
+    obstacle === undefined
+      ? `${particulars}; install passt, nftables, dnsmasq-base, iproute2 and util-linux where they are missing`
+      : `${obstacle.what}. Try: ${obstacle.remedy}`;
+  return new SandboxStartError(`The sandbox's network could not be set up: ${why}`, 'sandbox-failed', {
+    cause: error,
+  });
+}
+
+/** The host's id of the keeper's first process, once the network serves. Rejects with what it complained of. */
+function readyProcess(keeper: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let output = '';
+    let errors = '';
+    const fail = (what: string, cause?: Error) => {
+      clearTimeout(deadline);
+      const particulars = errors.replaceAll(/^Failed to send \d+ bytes to syslog\n?/gm, '').trim();
+      reject(new Error(particulars === '' ? what : `${what} (${particulars})`, { cause }));
+    };
+    const deadline = setTimeout(() => fail('it took too long'), startDeadlineMilliseconds);
+    keeper.once('error', (error) => fail(error.message, error));
+    keeper.once('close', (code, signal) => fail(`it ended with ${signal ?? `status ${code}`}`));
+    keeper.stdin?.on('error', () => {});
+    keeper.stderr?.on('data', (chunk: Buffer) => {
+      errors = (errors + chunk.toString()).slice(-keptErrorCharacters);
+    });
+    keeper.stdout?.on('data', (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(0, keptErrorCharacters);
+      const ready = /^ready (\d+)\n/m.exec(output);
+      if (ready === null) return;
+      clearTimeout(deadline);
+      resolve(Number(ready[1]));
+    });
+  });
+}
