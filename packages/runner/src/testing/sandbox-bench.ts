@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SandboxSize } from '@slipway/core';
+import type { EgressRecord, SandboxSize } from '@slipway/core';
 import type { Isolation, Sandbox, SandboxSpec } from '../isolation/isolation.ts';
 import { type Gateway, startGateway } from '../network/gateway.ts';
 import { createSandboxNetwork } from '../network/pasta-network.ts';
@@ -99,6 +99,12 @@ export class SandboxBench {
       await network.destroy();
       await gateway.close();
     }
+  }
+
+  /** Where a sandbox that was not cleared yet went, and where it was not let. */
+  egressOf(sandbox: Sandbox): Promise<EgressRecord> {
+    const running = this.#running.find((each) => each.sandbox === sandbox);
+    return running ? running.network.egress() : Promise.reject(new Error('this sandbox was cleared'));
   }
 
   /** What of sandboxes can be seen on the host. */
