@@ -1,6 +1,7 @@
 import type { LeaseTiming } from '@slipway/core';
 import type { Database, DatabaseLocation } from './database/database.ts';
 import type { CallsUnderWay } from './http/calls-under-way.ts';
+import type { RunSecrets } from './secrets/index.ts';
 
 /** What every slice of the control plane is given. The clock is passed in, so that tests need no waiting. */
 export interface ControlPlane {
@@ -9,6 +10,8 @@ export interface ControlPlane {
   readonly databaseLocation: DatabaseLocation;
   /** 32 bytes, kept outside the database: every encryption key is derived from it. */
   readonly masterKey: Buffer;
+  /** What must not be told of a run. */
+  readonly runSecrets: RunSecrets;
   readonly urls: ControlPlaneUrls;
   /** Of the runs that are claimed from now on. */
   readonly leaseTiming: LeaseTiming;

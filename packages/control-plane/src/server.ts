@@ -16,6 +16,7 @@ import { listen } from './http/listen.ts';
 import { ensureAdministrator, identityRoutes } from './identity/index.ts';
 import { ensureDefaultPool, poolRoutes } from './pools/index.ts';
 import { queueRoutes } from './queue/index.ts';
+import { RunSecrets } from './secrets/index.ts';
 import { endExpiredUpdates, stackRoutes } from './stacks/index.ts';
 
 export interface ServerOptions {
@@ -84,6 +85,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     db,
     databaseLocation,
     masterKey,
+    runSecrets: new RunSecrets(masterKey),
     urls,
     leaseTiming,
     now: () => new Date(),
@@ -94,10 +96,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const deployments = deploymentRuns(controlPlane, {
     cancelGraceSeconds: options.cancelGraceSeconds ?? 60,
   });
-  stackRoutes(app, controlPlane, {
-    secretsOfRun: (runId) => deployments.secrets(db, runId),
-    leaseSeconds: options.updateLeaseSeconds ?? 300,
-  });
+  stackRoutes(app, controlPlane, { leaseSeconds: options.updateLeaseSeconds ?? 300 });
   deploymentRoutes(app, controlPlane);
   dependencyCacheRoutes(app, controlPlane);
   poolRoutes(app, controlPlane);

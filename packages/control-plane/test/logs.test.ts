@@ -208,12 +208,31 @@ test('secrets are masked on receipt, whatever the runner let through', async () 
     operationContext: { environmentVariables: { PASSWORD: { secret }, PLAIN: 'visible-value' } },
   });
   const run = await runner.mustClaim();
-  await run.log(0, `early ${secret}`);
   const { jobToken } = await run.job();
-  await run.log(0, `late ${encodeURIComponent(secret)} ${jobToken} visible-value`);
-  await run.finish();
-  expect(textsOf(await read(`${stack}/deployments/${id}`))).toEqual([
-    'early ***\n',
-    'late *** *** visible-value\n',
+  await run.log(0, `# Step ${secret}`, `${encodeURIComponent(secret)} ${jobToken} visible-value`);
+  await run.steps({ name: `Step ${secret}`, status: 'running', startedAt: null, updatedAt: null });
+  await run.finish({ outcome: 'failed', cause: 'program-error', message: `It said ${secret}.` });
+  const path = `${stack}/deployments/${id}`;
+  expect(textsOf(await read(path))).toEqual([
+    '# Step ***',
+    '*** *** visible-value\n',
+    expect.stringContaining('It said ***.'),
   ]);
+  const facts = (await server.call('GET', `/api/slipway/runs/${id}`)).body;
+  expect(facts).toMatchObject({ message: 'It said ***.', steps: [{ name: 'Step ***' }] });
+});
+
+test("the password of the executor image's registry is masked as soon as the runner has it", async () => {
+  const stack = await server.makeStack('registry');
+  const credentials = { username: 'robot', password: { secret: 'correct-horse-battery' } };
+  const { id } = await deploy(server, stack, {
+    executorContext: { executorImage: { reference: 'registry.example.com/image', credentials } },
+  });
+  const run = await runner.mustClaim();
+  expect((await run.call('image-credentials')).body).toMatchObject({
+    credentials: { password: 'correct-horse-battery' },
+  });
+  await run.log(0, 'denied: robot:correct-horse-battery');
+  expect(textsOf(await read(`${stack}/deployments/${id}`))).toEqual(['denied: robot:***\n']);
+  await run.finish();
 });

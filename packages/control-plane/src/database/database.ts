@@ -6,6 +6,7 @@ import type { IdentityTables } from '../identity/tables.ts';
 import type { LogTables } from '../logs/tables.ts';
 import type { PoolTables } from '../pools/tables.ts';
 import type { QueueTables } from '../queue/tables.ts';
+import type { SecretTables } from '../secrets/tables.ts';
 import type { StackTables } from '../stacks/tables.ts';
 
 /** All tables. Each slice declares its own. */
@@ -15,7 +16,8 @@ export type DatabaseSchema = IdentityTables &
   QueueTables &
   LogTables &
   DeploymentTables &
-  DependencyCacheTables;
+  DependencyCacheTables &
+  SecretTables;
 export type Database = Kysely<DatabaseSchema>;
 
 /** Where PostgreSQL is: a URL, or the socket of the embedded server. */

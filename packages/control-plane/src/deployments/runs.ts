@@ -32,7 +32,7 @@ export interface DeploymentRunOptions {
   readonly cancelGraceSeconds: number;
 }
 
-/** What the queue and the state backend are told about the runs of deployments. */
+/** What the queue is told about the runs of deployments. */
 export function deploymentRuns(
   { masterKey, log }: Pick<ControlPlane, 'masterKey' | 'log'>,
   { cancelGraceSeconds }: DeploymentRunOptions,
@@ -42,7 +42,6 @@ export function deploymentRuns(
     imageCredentials,
     images: (db, pool) => imagesOfPool({ db, masterKey, log }, pool),
     job,
-    secrets,
   };
 
   async function imageCredentials(db: Database, run: RunRecord): Promise<RegistryCredentials | null> {
@@ -81,14 +80,6 @@ export function deploymentRuns(
       executorRootPath: settings.executorContext?.executorRootPath || '/',
       secrets: [...secretValues, jobToken],
     };
-  }
-
-  async function secrets(db: Database, runId: string): Promise<readonly string[]> {
-    const deployment = await frozen(db, runId);
-    const sealing = new DeploymentSecrets(masterKey, deployment.stackId);
-    const { secretValues } = openedSettings(JSON.parse(deployment.settings), sealing.open);
-    const { sealedJobToken } = deployment;
-    return sealedJobToken ? [...secretValues, sealing.openToken(sealedJobToken)] : secretValues;
   }
 }
 

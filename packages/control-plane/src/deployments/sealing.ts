@@ -1,18 +1,15 @@
 import type { SecretInput, StoredValue } from '@slipway/core';
 import { badRequest } from '../http/errors.ts';
-import { openForStack, sealForStack } from '../secrets/index.ts';
-
-const purpose = 'deployment-settings';
-const tokenPurpose = 'job-token';
+import { Seal } from '../secrets/index.ts';
 
 /** Seals and opens the secrets of one stack's deployments. What was sealed for another stack is refused. */
 export class DeploymentSecrets {
-  readonly #masterKey: Buffer;
-  readonly #stackId: string;
+  readonly #settings: Seal;
+  readonly #tokens: Seal;
 
   constructor(masterKey: Buffer, stackId: string) {
-    this.#masterKey = masterKey;
-    this.#stackId = stackId;
+    this.#settings = new Seal(masterKey, stackId, 'deployment-settings');
+    this.#tokens = new Seal(masterKey, stackId, 'job-token');
   }
 
   /** A value as it is kept. A ciphertext is opened first, so that only what this server sealed gets in. Throws 400. */
@@ -21,7 +18,7 @@ export class DeploymentSecrets {
       case 'plain':
         return input.value;
       case 'secret':
-        return { ciphertext: this.#seal(purpose, input.value).toString('base64') };
+        return { ciphertext: this.#settings.seal(Buffer.from(input.value, 'utf8')).toString('base64') };
       case 'ciphertext':
         try {
           this.open(input);
@@ -35,17 +32,13 @@ export class DeploymentSecrets {
   };
 
   readonly open = ({ ciphertext }: { readonly ciphertext: string }): string =>
-    openForStack(this.#masterKey, this.#stackId, purpose, Buffer.from(ciphertext, 'base64')).toString('utf8');
+    this.#settings.open(Buffer.from(ciphertext, 'base64')).toString('utf8');
 
   sealToken(token: string): Buffer {
-    return this.#seal(tokenPurpose, token);
+    return this.#tokens.seal(Buffer.from(token, 'utf8'));
   }
 
   openToken(sealed: Buffer): string {
-    return openForStack(this.#masterKey, this.#stackId, tokenPurpose, sealed).toString('utf8');
-  }
-
-  #seal(of: string, text: string): Buffer {
-    return sealForStack(this.#masterKey, this.#stackId, of, Buffer.from(text, 'utf8'));
+    return this.#tokens.open(sealed).toString('utf8');
   }
 }

@@ -1,4 +1,4 @@
-import { type LogLine, maskPatterns, maskWith } from '@slipway/core';
+import { type LogLine, maximumLineCharacters, type SecretPatterns, StreamMasker } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 
@@ -14,18 +14,17 @@ export function storableText(text: string): string {
 }
 
 /**
- * Stores lines, each number once, masked although the runner has masked them: a second look costs little, and a runner
- * may be old. The caller has made sure that the run is still its runner's.
+ * Stores lines, each number once, with `secrets` hidden: the runner has hidden those of the job, and knows nothing of
+ * those that came up since. The caller has made sure that the run is still its runner's.
  */
 export async function appendLines(
   db: Database,
   runId: string,
   lines: readonly LogLine[],
-  secrets: readonly string[],
+  secrets: SecretPatterns,
 ): Promise<void> {
   if (lines.length === 0) return;
-  const patterns = maskPatterns(secrets);
-  const texts = lines.map((line) => storableText(maskWith(patterns, line.text)));
+  const texts = maskedTexts(lines, secrets).map(storableText);
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + lineOverheadBytes, 0);
   await sql`
     WITH run AS (
@@ -39,6 +38,18 @@ export async function appendLines(
       ${texts}::text[]) AS line
     WHERE run.log_bytes <= ${maximumLogBytes}
     ON CONFLICT (run_id, sequence) DO NOTHING`.execute(db);
+}
+
+/**
+ * The lines' texts with secrets hidden. An executor sends a longer line in pieces: a secret across a cut between two is
+ * found as well, and what may be its beginning moves on to the next piece.
+ */
+function maskedTexts(lines: readonly LogLine[], secrets: SecretPatterns): string[] {
+  const masker = new StreamMasker(secrets);
+  return lines.map((line, index) => {
+    const isCut = line.text.length >= maximumLineCharacters - 1 && lines[index + 1]?.kind === 'line';
+    return isCut ? masker.push(line.text) : masker.push(line.text) + masker.end();
+  });
 }
 
 /** Adds a line of Slipway's own at the end of a run's log, in its last step. */

@@ -6,12 +6,15 @@ import {
   imagesRequest,
   jobRequest,
   logRequest,
+  maskWith,
   registerRequest,
   runnerContractPath,
+  type SecretPatterns,
   stepsRequest,
 } from '@slipway/core';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ControlPlane } from '../control-plane.ts';
+import type { Database } from '../database/database.ts';
 import type { Access } from '../http/access.ts';
 import { notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
@@ -24,6 +27,7 @@ import { handOutJob } from './job.ts';
 import { answerTo, leaseToken, lockLeasedRun, renewLease } from './lease.ts';
 import { keepRecovering } from './recover.ts';
 import { storeSteps } from './report.ts';
+import type { RunRecord } from './run.ts';
 import { WakeUp } from './wake-up.ts';
 import { type Workflows, workflowOf } from './workflow.ts';
 
@@ -32,7 +36,7 @@ const maximumBodyBytes = 8 * 1024 * 1024;
 
 /** The server's side of the runner contract, and what keeps the queue moving. */
 export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, workflows: Workflows): void {
-  const { db, now } = controlPlane;
+  const { db, now, runSecrets } = controlPlane;
   const wakeUp = new WakeUp(controlPlane);
   const closing = new AbortController();
   app.addHook('onReady', () => wakeUp.open());
@@ -44,6 +48,12 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     const runner = await findRunner(db, pool.id, runnerId);
     if (runner) return runner;
     throw notFound(`Not Found: the pool "${pool.name}" has no runner ${runnerId}: register again.`);
+  };
+  /** What is to be hidden of a run that the transaction has locked, unfinished. */
+  const secretsOf = async (tx: Database, run: RunRecord): Promise<SecretPatterns> => {
+    const secrets = await runSecrets.patterns(tx, run.id);
+    if (!secrets) throw new Error(`The run ${run.id} has ended.`);
+    return secrets;
   };
   const call = <Principal>(name: string, access: Access<Principal>) =>
     ({ method: 'POST', path: `${runnerContractPath}/${name}`, access, maximumBodyBytes }) as const;
@@ -85,10 +95,13 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     app,
     controlPlane,
     { ...call('image-credentials', leaseToken), body: imageCredentialsRequest },
-    async ({ bearer }) => {
-      const run = await renewLease(db, bearer);
-      return { credentials: await workflowOf(workflows, run).imageCredentials(db, run) };
-    },
+    async ({ bearer }) =>
+      db.transaction().execute(async (tx) => {
+        const run = await renewLease(tx, bearer);
+        const credentials = await workflowOf(workflows, run).imageCredentials(tx, run);
+        if (credentials) await runSecrets.give(tx, run.id, [credentials.password]);
+        return { credentials };
+      }),
   );
 
   route(app, controlPlane, { ...call('heartbeat', leaseToken), body: heartbeatRequest }, async ({ bearer }) =>
@@ -96,13 +109,15 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
   );
 
   route(app, controlPlane, { ...call('job', leaseToken), body: jobRequest }, async ({ bearer }) => ({
-    job: await handOutJob(db, workflows, bearer),
+    job: await handOutJob(controlPlane, workflows, bearer),
   }));
 
   route(app, controlPlane, { ...call('steps', leaseToken), body: stepsRequest }, async ({ bearer, body }) =>
     db.transaction().execute(async (tx) => {
       const run = await renewLease(tx, bearer);
-      await storeSteps(tx, run.id, body.steps, body.sandbox);
+      const secrets = await secretsOf(tx, run);
+      const steps = body.steps.map((step) => ({ ...step, name: maskWith(secrets, step.name) }));
+      await storeSteps(tx, run.id, steps, body.sandbox);
       return answerTo(run);
     }),
   );
@@ -111,7 +126,7 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     db.transaction().execute(async (tx) => {
       // The renewal locks the run: it cannot be taken from its runner between the check and the lines.
       const run = await renewLease(tx, bearer);
-      await appendLines(tx, run.id, body.lines, await workflowOf(workflows, run).secrets(tx, run.id));
+      await appendLines(tx, run.id, body.lines, await secretsOf(tx, run));
       return answerTo(run);
     }),
   );
@@ -119,7 +134,9 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
   route(app, controlPlane, { ...call('finish', leaseToken), body: finishRequest }, async ({ bearer, body }) =>
     db.transaction().execute(async (tx) => {
       const run = await lockLeasedRun(tx, bearer);
-      if (run.state !== 'finished') await endRun(tx, run.id, { ...body, leaseTokenStays: true }, now());
+      if (run.state === 'finished') return;
+      const message = body.message && maskWith(await secretsOf(tx, run), body.message);
+      await endRun(tx, run.id, { ...body, message, leaseTokenStays: true }, now());
     }),
   );
 }

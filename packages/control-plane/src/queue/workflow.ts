@@ -16,8 +16,6 @@ export interface WorkflowRuns {
   images(db: Database, pool: PoolRecord): Promise<readonly WantedImage[]>;
   /** Everything, secrets in clear. Asked again it answers the same, the job token included. */
   job(db: Database, run: RunRecord): Promise<Job>;
-  /** Texts that must not appear in the run's log. */
-  secrets(db: Database, runId: string): Promise<readonly string[]>;
 }
 
 export type Workflows = Readonly<Partial<Record<Workflow, WorkflowRuns>>>;

@@ -1,1 +1,3 @@
-export { AuthenticationFailed, openForStack, sealForStack } from './seal.ts';
+export { forgetRunSecrets, RunSecrets } from './run-secrets.ts';
+export { AuthenticationFailed, Seal } from './seal.ts';
+export { secretTexts } from './secret-texts.ts';

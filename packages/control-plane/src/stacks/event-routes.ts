@@ -5,22 +5,13 @@ import { badRequest } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken } from '../identity/index.ts';
 import { engineEvent, readEvents, storeEvents } from './events.ts';
-import { openUpdate, updateParams, updatePath, updateToken } from './open-update.ts';
+import { leaseLost, openUpdate, updateParams, updatePath, updateToken } from './open-update.ts';
 import { elementsOf } from './raw-json.ts';
 import { endExpiredUpdates } from './update.ts';
 
-export interface EventRouteOptions {
-  /** What must not appear in the events of this run. */
-  secretsOfRun(runId: string): Promise<readonly string[]>;
-}
-
 /** The engine events of an update: written by its CLI, read by those who follow it. */
-export function eventRoutes(
-  app: FastifyInstance,
-  controlPlane: ControlPlane,
-  options: EventRouteOptions,
-): void {
-  const { db } = controlPlane;
+export function eventRoutes(app: FastifyInstance, controlPlane: ControlPlane): void {
+  const { db, runSecrets } = controlPlane;
 
   const eventsBody = z.object({ events: z.array(engineEvent).max(1000) });
   route(
@@ -34,7 +25,9 @@ export function eventRoutes(
       body: eventsBody,
     },
     async ({ principal: update, body, bodyText }) => {
-      const secrets = update.runId ? await options.secretsOfRun(update.runId) : [];
+      const secrets = update.runId ? await runSecrets.patterns(db, update.runId) : undefined;
+      // Its sandbox is gone, and so are its secrets: nobody could hide them.
+      if (update.runId && !secrets) throw leaseLost();
       const texts = elementsOf(bodyText, ['events']);
       const events = body.events.map((event, index) => ({ ...event, text: texts[index] ?? '' }));
       await storeEvents(db, update.id, events, secrets);

@@ -1,8 +1,8 @@
-import { maskPatterns, maskWith } from '@slipway/core';
+import type { SecretPatterns } from '@slipway/core';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Database } from '../database/database.ts';
-import { mapStrings } from './raw-json.ts';
+import { maskEvent } from './mask-event.ts';
 
 /** An engine event (`apitype.EngineEvent`): what is needed to order it and to read its summary; its text is kept. */
 export const engineEvent = z.object({
@@ -19,24 +19,22 @@ const pageSize = 500;
 
 /**
  * Stores events by their numbers, each once, with `secrets` hidden: what a program prints and what its resources
- * answer reaches the server in events, past the executor that masks the log.
+ * answer reaches the server in events, past the executor that masks the log. Without `secrets` they stay as they are.
  */
 export async function storeEvents(
   db: Database,
   updateId: string,
   events: readonly EngineEvent[],
-  secrets: readonly string[],
+  secrets: SecretPatterns | undefined,
 ): Promise<void> {
   if (events.length === 0) return;
-  const patterns = maskPatterns(secrets);
   await db
     .insertInto('engine_events')
     .values(
       events.map((event) => ({
         update_id: updateId,
         sequence: event.sequence,
-        event:
-          secrets.length === 0 ? event.text : mapStrings(event.text, (value) => maskWith(patterns, value)),
+        event: secrets ? maskEvent(secrets, event.text) : event.text,
       })),
     )
     .onConflict((conflict) => conflict.doNothing())

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { ControlPlane } from '../control-plane.ts';
 import { checkpointRoutes } from './checkpoint-routes.ts';
-import { type EventRouteOptions, eventRoutes } from './event-routes.ts';
+import { eventRoutes } from './event-routes.ts';
 import { historyRoutes } from './history-routes.ts';
 import { secretRoutes } from './secret-routes.ts';
 import { stackLifecycleRoutes } from './stack-routes.ts';
@@ -16,13 +16,13 @@ export { type UpdateRecord, updateInfo, updatesOfRun } from './update-info.ts';
 export function stackRoutes(
   app: FastifyInstance,
   controlPlane: ControlPlane,
-  options: UpdateRouteOptions & EventRouteOptions,
+  options: UpdateRouteOptions,
 ): void {
   stackLifecycleRoutes(app, controlPlane);
   stateRoutes(app, controlPlane);
   secretRoutes(app, controlPlane);
   updateRoutes(app, controlPlane, options);
   checkpointRoutes(app, controlPlane);
-  eventRoutes(app, controlPlane, options);
+  eventRoutes(app, controlPlane);
   historyRoutes(app, controlPlane);
 }

@@ -62,28 +62,14 @@ export function objectOf(members: ReadonlyMap<string, string>): string {
   return `{${Array.from(members, ([name, value]) => `${JSON.stringify(name)}:${value}`).join(',')}}`;
 }
 
-/** The text with `change` applied to every string in it, names of members included. All else stays to the letter. */
-export function mapStrings(text: string, change: (value: string) => string): string {
-  const parts: string[] = [];
-  let at = 0;
-  for (let quote = text.indexOf('"'); quote >= 0; quote = text.indexOf('"', at)) {
-    const end = endOfString(text, quote);
-    const value: unknown = JSON.parse(text.slice(quote, end));
-    const changed = change(String(value));
-    parts.push(text.slice(at, quote), changed === value ? text.slice(quote, end) : JSON.stringify(changed));
-    at = end;
-  }
-  return parts.join('') + text.slice(at);
-}
-
-function skipSpace(text: string, at: number): number {
+export function skipSpace(text: string, at: number): number {
   let next = at;
   while (' \t\n\r'.includes(text[next] ?? 'x')) next += 1;
   return next;
 }
 
 /** `at` is an opening quote; answers the place behind the closing one. */
-function endOfString(text: string, at: number): number {
+export function endOfString(text: string, at: number): number {
   let close = text.indexOf('"', at + 1);
   while (isEscaped(text, close)) close = text.indexOf('"', close + 1);
   return close + 1;
