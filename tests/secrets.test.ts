@@ -15,6 +15,11 @@ const gitToken = 'canary-git-token-c47e';
 /** The token of a job is made when it is handed out; each begins like this. */
 const jobToken = 'slp-job-';
 const canaries = [apiKey, signature, gitToken, jobToken];
+/** Secrets of the configuration, which are decrypted in the run: a text, and one inside of a document. */
+const password = 'canary-password <5be2>';
+const documentKey = 'canary-document-key-7d01';
+/** No secret, and printed as the secrets are: what is looked for would be found. */
+const plain = 'visible-value <5be2>';
 
 const stack = 'local/secretive/dev';
 const folder = 'secretive';
@@ -31,9 +36,59 @@ config.requireSecret('signature').apply(async (signature) => {
   process.stdout.write('program pieces: ' + key.slice(0, 9));
   await new Promise((resolve) => setTimeout(resolve, 500));
   process.stdout.write(key.slice(9) + ' <\\n');
+  await require('./reveal.js').reveal('program plain', config.require('plain'));
+  config.requireSecret('password').apply((password) => {
+    label('password base64', Buffer.from(password).toString('base64'));
+    label('password base64 inside', Buffer.from('xy' + password + 'z').toString('base64'));
+    label('password JSON', JSON.stringify({ password }));
+  });
 });
 exports.signature = config.requireSecret('signature');
 new Cell('cell', config.requireSecret('signature'));`;
+
+/**
+ * Prints a text that it reads in base64, also inside of other text, in JSON, and in pieces of a copy that is the wrong way
+ * round, which travel apart.
+ */
+const revealer = `exports.reveal = async (what, text) => {
+  const label = (form, printed) => console.log(what + ' ' + form + ': ' + printed);
+  label('whole', text);
+  label('base64', Buffer.from(text).toString('base64'));
+  label('base64 inside', Buffer.from('xy' + text + 'z').toString('base64'));
+  label('JSON', JSON.stringify({ text }));
+  process.stdout.write(what + ' pieces: ');
+  for (const reversed = [...text].reverse(); reversed.length > 0; ) {
+    process.stdout.write(reversed.splice(-9).reverse().join(''));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  console.log(' <');
+};
+if (require.main === module) {
+  exports.reveal(process.argv[2], require('node:fs').readFileSync(0, 'utf8').trim());
+}`;
+
+const inBase64 = (text: string) => Buffer.from(text).toString('base64');
+
+/** What `reveal.js` prints of `plain`. */
+const revealedPlain = (what: string) => [
+  `${what} whole: ${plain}`,
+  `${what} base64: ${inBase64(plain)}`,
+  `${what} base64 inside: ${inBase64(`xy${plain}z`)}`,
+  `${what} JSON: {"text":"${plain}"}`,
+  `${what} pieces: ${plain} <`,
+];
+const revealedMasked = (what: string) => [
+  `${what} whole: ***`,
+  `${what} base64: ***`,
+  `${what} JSON: {"text":"***"}`,
+  `${what} pieces: *** <`,
+];
+
+/** The CLI hides nothing of what it is asked for. In an emulated machine it is too slow to be asked. */
+const configCommands = ['password', 'document', 'plain'].map(
+  (name) =>
+    `pulumi config get ${name} --stack ${stack} | sed 's/.*\\["\\(.*\\)"\\].*/\\1/' | node reveal.js "command ${name}"`,
+);
 
 const commands = [
   'echo "command whole: $API_KEY"; sleep 1',
@@ -50,18 +105,38 @@ const masked = {
     'program JSON: {"key":"***"}',
     'program base64: ***',
     'program signature: [secret]',
+    'program password base64: ***',
+    'program password JSON: {"password":"[secret]"}',
     'program pieces: *** <',
+    ...revealedPlain('program plain'),
+  ],
+  config: [
+    ...revealedMasked('command password'),
+    ...revealedMasked('command document'),
+    ...revealedPlain('command plain'),
   ],
 };
 
 async function prepare(isolation: IsolationKind): Promise<SlipwayUnderTest> {
   const slipway = await startSlipway({ isolation });
   await writeProject(join(slipway.workingCopy, folder), folder, program);
+  await writeFile(join(slipway.workingCopy, folder, 'reveal.js'), revealer);
   const pulumi = async (...args: string[]) =>
     expect(await slipway.pulumi(args, { folder })).toMatchObject({ code: 0 });
   await pulumi('login', slipway.url);
   await pulumi('stack', 'init', stack);
   await pulumi('config', 'set', '--secret', 'signature', signature, '--stack', stack);
+  await pulumi('config', 'set', '--secret', 'password', password, '--stack', stack);
+  await pulumi(
+    'config',
+    'set',
+    '--secret',
+    'document',
+    JSON.stringify({ keys: [documentKey] }),
+    '--stack',
+    stack,
+  );
+  await pulumi('config', 'set', 'plain', plain, '--stack', stack);
   await slipway.publish();
   const settings = await slipway.api('PUT', `/api/stacks/${stack}/deployments/settings`, {
     sourceContext: {
@@ -74,7 +149,7 @@ async function prepare(isolation: IsolationKind): Promise<SlipwayUnderTest> {
     },
     operationContext: {
       environmentVariables: { API_KEY: { secret: apiKey } },
-      preRunCommands: commands,
+      preRunCommands: [...commands, ...(isolation === 'container' ? configCommands : [])],
       options: { skipInstallDependencies: true },
     },
   });
@@ -83,6 +158,7 @@ async function prepare(isolation: IsolationKind): Promise<SlipwayUnderTest> {
 }
 
 const logPage = z.object({ nextToken: z.string().optional() });
+const runSteps = z.object({ steps: z.array(z.unknown()).min(3) });
 const updateList = z.tuple([z.object({ updateID: z.string() })]);
 
 /** What the API tells of a deployment, as the texts that stand in its answers. */
@@ -101,8 +177,9 @@ async function everythingTold(slipway: SlipwayUnderTest, id: string) {
     if (nextToken === undefined || nextToken === token) break;
     token = nextToken;
   }
+  const run = await get(`slipway/runs/${id}`);
   const steps: unknown[] = [];
-  for (let step = 0; step <= commands.length + 2; step += 1) {
+  for (const step of runSteps.parse(run).steps.keys()) {
     steps.push(await get(`${deployment}/logs?job=0&step=${step}&count=499`));
   }
   const updates = await get(`${deployment}/updates`);
@@ -111,7 +188,7 @@ async function everythingTold(slipway: SlipwayUnderTest, id: string) {
     log,
     steps,
     events: await get(`stacks/${stack}/update/${updateID}/events`),
-    run: await get(`slipway/runs/${id}`),
+    run,
     deployment: await get(deployment),
     settings: await get(`stacks/${stack}/deployments/settings`),
     updates,
@@ -180,12 +257,14 @@ describe.each(['container', 'vm'] as const)('a deployment in a %s', (isolation) 
 
   test('tells no secret: log, events and all other answers have masks in their place', async () => {
     const told = await everythingTold(slipway, deploymentId);
+    const secrets = new SecretSearch([...canaries, password, documentKey], []);
     for (const [name, answer] of Object.entries(told)) {
-      expect(search.find(Buffer.from(textsIn(answer).join('\n'))), name).toEqual([]);
+      expect(secrets.find(Buffer.from(textsIn(answer).join('\n'))), name).toEqual([]);
     }
+    const lines = [...masked.command, ...masked.program, ...(isolation === 'container' ? masked.config : [])];
     for (const answer of [told.log, told.steps]) {
       const log = textsIn(answer).join('');
-      for (const line of [...masked.command, ...masked.program]) expect(log).toContain(line);
+      for (const line of lines) expect(log).toContain(line);
     }
     const events = textsIn(told.events).join('');
     for (const line of masked.program) expect(events).toContain(line);
