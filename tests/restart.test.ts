@@ -46,7 +46,7 @@ async function up(dataDirectory: string, listen?: string): Promise<{ slipway: Sl
 
 test.each([
   { signal: 'SIGKILL', cause: 'runner-lost' },
-  { signal: 'SIGTERM', cause: 'runner-shutdown' },
+  { signal: 'SIGINT', cause: 'runner-shutdown' },
 ] as const)(
   '`up` that is ended by $signal in the middle of a run loses nothing that it had acknowledged',
   async ({ signal, cause }) => {
@@ -85,6 +85,25 @@ test.each([
   },
   300_000,
 );
+
+test('`up` that gets SIGTERM lets its run end, and begins no other one', async () => {
+  const dataDirectory = join(directory, 'drained');
+  const { slipway, api } = await up(dataDirectory);
+  await using draining = slipway;
+  const stack = await makeStack(api, gitServer);
+  const running = await stack.deploy('echo begun; sleep 4; echo done');
+  await running.logged(/^begun$/);
+  const waiting = await stack.deploy('echo "not now"');
+  draining.kill('SIGTERM');
+  // It goes on serving the run: the log is read over it.
+  await running.logged(/^done$/);
+  expect(await draining.ended).toBe(0);
+  const after = await up(dataDirectory, new URL(api.url).host);
+  await using restarted = after.slipway;
+  expect(restarted.output).toContain('Slipway is ready');
+  expect(await running.through(after.api).finished()).toMatchObject({ outcome: 'succeeded' });
+  expect(await waiting.through(after.api).finished()).toMatchObject({ outcome: 'succeeded' });
+}, 120_000);
 
 test('a second `up` on the same data directory is refused with a sentence, and does the first no harm', async () => {
   const dataDirectory = join(directory, 'shared');

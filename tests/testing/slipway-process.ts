@@ -55,7 +55,7 @@ export function startSlipwayProcess(args: readonly string[], enter: readonly str
     kill: (signal) => void child.kill(signal),
     [Symbol.asyncDispose]: async () => {
       if (isOver) return;
-      child.kill('SIGTERM');
+      child.kill('SIGINT');
       // A run that does not end is not to outlive its test.
       const impatience = setTimeout(() => child.kill('SIGKILL'), 20_000);
       await ended;

@@ -108,6 +108,10 @@ export const sandboxOptions = () => [
     '--dependency-cache-gib <GiB>',
     'room for cached dependencies of projects, least recently read go first; 0 keeps none (20 when absent)',
   ).argParser(wholeNumber),
+  setting(
+    '--drain-seconds <seconds>',
+    'time that runs have to end after SIGTERM before they are cancelled (60 when absent)',
+  ).argParser(seconds),
   setting('--ca-file <file>', 'extra certificate authorities (PEM) for everything inside a run'),
   setting('--allow-private-networks <CIDRs>', 'private networks that runs may reach (comma-separated)')
     .argParser(list)

@@ -41,12 +41,20 @@ export function slipwayProgram(): Command {
     async (flags: ServerFlags) => (await import('./commands/server.ts')).server(flags),
   );
 
-  command(
+  const runner = command(
     slipway,
     'runner',
     'start a runner that works for a control plane elsewhere',
     runnerOptions(),
   ).action(async (flags: RunnerFlags) => (await import('./commands/runner.ts')).runner(flags));
+  // Options after `pause` are those of `pause`.
+  runner.enablePositionalOptions();
+  command(runner, 'pause', 'let the runner of this host claim no more runs; what it executes goes on', [
+    dataDirectoryOption(),
+  ]).action(async (flags) => (await import('./commands/runner-pause.ts')).pause(flags));
+  command(runner, 'resume', 'let the runner of this host claim runs again', [dataDirectoryOption()]).action(
+    async (flags) => (await import('./commands/runner-pause.ts')).resume(flags),
+  );
 
   command(
     slipway,

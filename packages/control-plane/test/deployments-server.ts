@@ -124,6 +124,7 @@ export class TestRunner {
       ...{ runnerId: this.runnerId, nonce: crypto.randomUUID() },
       ...{ platform: 'linux/amd64', isolation: 'vm', waitSeconds: 0 },
       capacity: wideRoom,
+      isPaused: false,
       ...request,
     };
     const authorization = `token ${this.#poolToken}`;

@@ -314,6 +314,7 @@ test('the runner contract refuses wrong tokens and wrong bodies', async () => {
     platform: 'linux/amd64',
     isolation: 'vm',
     capacity: wideRoom,
+    isPaused: false,
   };
   const post = (name: string, body: unknown, authorization: string) =>
     server.call('POST', `/api/slipway/runner/v1/${name}`, body, { authorization });

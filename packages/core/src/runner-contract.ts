@@ -51,6 +51,8 @@ export const claimRequest = z.object({
     /** What a run gets that does not say. */
     defaultSize: sandboxSize,
   }),
+  /** The runner takes nothing until its operator resumes it. */
+  isPaused: z.boolean(),
   /** How long the control plane may hold the call open, at most 30. */
   waitSeconds: z.number().min(0).max(30),
 });

@@ -14,6 +14,7 @@ import { CallRefused, Fenced } from './control-plane-client/failures.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { gatewayHostname, gatewayUrl } from './network/sandbox-network.ts';
+import { PauseWatch } from './pause.ts';
 import { type Claimed, Claims } from './run/claim.ts';
 import { LiveRun, type RunnerContext } from './run/live-run.ts';
 import { executeRun } from './run/run.ts';
@@ -36,6 +37,8 @@ export interface Runner {
    * when every run is finished. Asking again with a shorter grace hurries it.
    */
   stop(graceSeconds?: number): Promise<void>;
+  /** Claims nothing more; answers when what runs has ended by itself, or after `seconds`. */
+  drain(seconds: number): Promise<void>;
 }
 
 /**
@@ -71,7 +74,9 @@ class PoolRunner implements Runner {
   readonly #calls: PoolCalls;
   readonly #claims: Claims;
   readonly #live = new Set<LiveRun>();
+  readonly #draining = new AbortController();
   readonly #stopping = new AbortController();
+  readonly #pause: PauseWatch;
   readonly #stopped: Promise<void>;
   #registered: RegisterResponse;
 
@@ -86,12 +91,13 @@ class PoolRunner implements Runner {
     this.isolationSentence = parts.isolationSentence;
     this.#options = options;
     this.#calls = calls;
-    this.#claims = new Claims(
-      calls,
-      new CapacityLedger(options.isolation, options.capacity, parts.measureHost),
-      options.size,
-      options.log,
-    );
+    this.#pause = new PauseWatch(options.dataDirectory);
+    this.#claims = new Claims(calls, {
+      ledger: new CapacityLedger(options.isolation, options.capacity, parts.measureHost),
+      pause: this.#pause,
+      defaultSize: options.size,
+      log: options.log,
+    });
     this.#registered = registered;
     this.#context = {
       options,
@@ -103,6 +109,7 @@ class PoolRunner implements Runner {
     };
     const slots = Array.from({ length: options.slots }, () => this.#workSlot());
     this.#stopped = Promise.all(slots).then(async () => {
+      this.#pause.close();
       connection.close();
       await parts.close();
     });
@@ -117,16 +124,25 @@ class PoolRunner implements Runner {
   }
 
   stop(graceSeconds?: number): Promise<void> {
-    this.#stopping.abort(new Error('the runner is being stopped'));
+    const reason = new Error('the runner is being stopped');
+    this.#draining.abort(reason);
+    this.#stopping.abort(reason);
     for (const { cancellation, outline } of this.#live) {
       cancellation.request('runner-shutdown', graceSeconds ?? outline.graceSeconds);
     }
     return this.#stopped;
   }
 
+  async drain(seconds: number): Promise<void> {
+    this.#draining.abort(new Error('the runner is being drained'));
+    const late = new AbortController();
+    await Promise.race([this.#stopped, pause(seconds * 1000, late.signal).catch(() => undefined)]);
+    late.abort();
+  }
+
   /** One run after the other. Nothing that goes wrong with one of them ends the slot. */
   async #workSlot(): Promise<void> {
-    const { signal } = this.#stopping;
+    const { signal } = this.#draining;
     while (!signal.aborted) {
       try {
         await this.#claimAndExecute(signal);
@@ -146,18 +162,18 @@ class PoolRunner implements Runner {
     const who = { runnerId: this.runnerId, platform: platform.enum['linux/amd64'], isolation };
     const claimed = await this.#claims.next(who, signal);
     try {
-      await this.#execute(claimed, startedAt, signal);
+      await this.#execute(claimed, startedAt);
     } finally {
       claimed.release();
     }
   }
 
-  async #execute({ claim }: Claimed, startedAt: number, signal: AbortSignal): Promise<void> {
+  async #execute({ claim }: Claimed, startedAt: number): Promise<void> {
     const run = new LiveRun(this.#context, claim);
     run.phases.record('claim', this.#context.clock() - startedAt);
     this.#live.add(run);
     // Stopped while the claim was being answered: the run ends before it has done anything.
-    if (signal.aborted) run.cancellation.request('runner-shutdown', 0);
+    if (this.#stopping.signal.aborted) run.cancellation.request('runner-shutdown', 0);
     try {
       await executeRun(run);
     } finally {

@@ -13,7 +13,7 @@ import { commitAndPush, makeExampleRepository } from '../quickstart/example-repo
 import { runVisibly } from '../quickstart/run-visibly.ts';
 import { setUp } from '../setup/setup.ts';
 import { defaultImageOf } from './runner.ts';
-import { untilStopped } from './until-stopped.ts';
+import { listenForStop } from './stop-requests.ts';
 import { startAll, type UpFlags } from './up.ts';
 
 export interface QuickstartFlags extends UpFlags {
@@ -88,7 +88,7 @@ async function deployExample(flags: QuickstartFlags): Promise<void> {
     for (const [variable, value] of Object.entries(pulumi.variables))
       console.log(`  export ${variable}="${value}"`);
     console.log(`  cd ${project}\n  pulumi deployment run update --suppress-stream-logs=false`);
-    await untilStopped();
+    await listenForStop().toDrain;
   } finally {
     await slipway.close();
   }

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import {
   cacheDirectory,
   chooseDefaultImage,
@@ -10,7 +9,8 @@ import {
 import { logLevel, logTo } from '../log.ts';
 import { ensureDataDirectory, readCertificates } from '../named-files.ts';
 import { capacityOptionsOf, chooseSandboxSize, type SizeFlags } from '../sandbox-size.ts';
-import { untilStopped } from './until-stopped.ts';
+import { runnerDirectory } from './runner-pause.ts';
+import { listenForStop } from './stop-requests.ts';
 
 /** The options of `slipway runner`, as the command line, variables and the configuration file give them. */
 export interface RunnerFlags extends SizeFlags {
@@ -24,7 +24,11 @@ export interface RunnerFlags extends SizeFlags {
   dependencyCacheGib?: number;
   caFile?: string;
   allowPrivateNetworks: string[];
+  drainSeconds?: number;
 }
+
+/** Below the 90 s after which service managers lose patience. */
+export const usualDrainSeconds = 60;
 
 /** `slipway runner`: works for a control plane elsewhere, until it is stopped. */
 export async function runner(flags: RunnerFlags): Promise<void> {
@@ -43,7 +47,9 @@ export async function runner(flags: RunnerFlags): Promise<void> {
   console.log(`The runner works for the pool "${started.poolName}" of ${server}`);
   console.log(`  ${started.isolationSentence}`);
   for (const remark of remarks) console.log(`  ${remark}`);
-  await untilStopped();
+  const { toDrain, toStop } = listenForStop();
+  await toDrain;
+  await Promise.race([started.drain(flags.drainSeconds ?? usualDrainSeconds), toStop]);
   await started.stop();
 }
 
@@ -72,7 +78,7 @@ export async function startRunnerFromFlags(
     extraCertificates: flags.caFile ? await readCertificates('--ca-file', flags.caFile) : '',
     proxy: proxyOf(process.env),
     allowedPrivateNetworks: flags.allowPrivateNetworks,
-    dataDirectory: join(flags.dataDir, 'runner'),
+    dataDirectory: runnerDirectory(flags.dataDir),
     log: logTo(process.stderr, logLevel(process.env)),
     dependencyCacheGiB: flags.dependencyCacheGib,
   };

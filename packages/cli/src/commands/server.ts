@@ -3,7 +3,7 @@ import { organizationName } from '@slipway/core';
 import { parseListenAddress } from '../listen-address.ts';
 import { logLevel } from '../log.ts';
 import { ensureDataDirectory, readKeyPair } from '../named-files.ts';
-import { untilStopped } from './until-stopped.ts';
+import { listenForStop } from './stop-requests.ts';
 
 /** The options of `slipway server`, as the command line, variables and the configuration file give them. */
 export interface ServerFlags {
@@ -28,7 +28,7 @@ export async function server(flags: ServerFlags): Promise<void> {
   console.log(`  pool token:   ${flags.dataDir}/pool-token`);
   console.log(`  start a runner on any host that reaches this one:`);
   console.log(`    ./slipway runner --server ${started.url} --pool-token <pool token>`);
-  await untilStopped();
+  await listenForStop().toDrain;
   await started.close();
 }
 

@@ -1,7 +1,7 @@
 import { type Server, startServer } from '@slipway/control-plane';
-import { type RunnerFlags, startRunnerFromFlags } from './runner.ts';
+import { type RunnerFlags, startRunnerFromFlags, usualDrainSeconds } from './runner.ts';
 import { controlPlaneOptions, type ServerFlags } from './server.ts';
-import { untilStopped } from './until-stopped.ts';
+import { listenForStop } from './stop-requests.ts';
 
 export type UpFlags = ServerFlags & Omit<RunnerFlags, 'server' | 'poolToken'>;
 
@@ -15,7 +15,9 @@ export async function up(flags: UpFlags): Promise<void> {
   console.log(
     `  (the token is also in ${flags.dataDir}/admin-token; the organization is "${flags.organization}")`,
   );
-  await untilStopped();
+  const { toDrain, toStop } = listenForStop();
+  await toDrain;
+  await Promise.race([slipway.drain(), toStop]);
   await slipway.close();
 }
 
@@ -26,6 +28,8 @@ export interface Slipway {
   readonly isolationSentence: string;
   /** What whoever starts it should know about the size of its sandboxes. */
   readonly remarks: readonly string[];
+  /** Claims no more runs, and answers when the last one has ended or the time for that is over. */
+  drain(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -46,6 +50,7 @@ export async function startAll(
       adminToken: server.adminToken,
       isolationSentence: runner.isolationSentence,
       remarks,
+      drain: () => runner.drain(flags.drainSeconds ?? usualDrainSeconds),
       close: async () => {
         await runner.stop();
         await server.close();

@@ -26,7 +26,7 @@ export interface PoolTables {
     address: string;
     registered_at: ColumnType<Date, never, never>;
     last_seen_at: ColumnType<Date, never, Date>;
-    /** JSON text (`capacity` of a claim). */
+    /** JSON text (`capacity` and `isPaused` of a claim). */
     capacity: string | null;
   };
 }

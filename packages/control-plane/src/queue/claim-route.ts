@@ -23,7 +23,7 @@ export async function waitForClaim(
   request: ClaimRequest,
   gone: AbortSignal,
 ): Promise<ClaimResponse | undefined> {
-  await noteCapacity(controlPlane.db, runner.id, request.capacity);
+  await noteCapacity(controlPlane.db, runner.id, request);
   const deadline = performance.now() + request.waitSeconds * 1000;
   for (;;) {
     const { generation } = wakeUp.claims;

@@ -1,8 +1,13 @@
-import { type ClaimRequest, claimRequest, completeSize, lackOf, runSandbox } from '@slipway/core';
+import { claimRequest, completeSize, lackOf, runSandbox } from '@slipway/core';
 import { sql } from 'kysely';
+import type * as z from 'zod';
 import type { Database } from '../database/database.ts';
 import { runnersOnline } from '../pools/index.ts';
 import type { RunRecord } from './run.ts';
+
+/** What is kept of a claim. */
+const notedCapacity = claimRequest.pick({ capacity: true, isPaused: true });
+type NotedCapacity = z.infer<typeof notedCapacity>;
 
 /** Why a queued run is not being executed, and what would change that: one sentence. */
 export async function reasonForWaiting(db: Database, run: RunRecord): Promise<string> {
@@ -13,9 +18,15 @@ export async function reasonForWaiting(db: Database, run: RunRecord): Promise<st
     return `No runner of the pool "${poolName}" is online: start one with \`slipway runner\`.`;
   }
   const { size } = runSandbox.parse(JSON.parse(run.grantedSandbox));
-  const capacities = runners.flatMap(({ hostname, capacity }) =>
-    capacity === null ? [] : [{ hostname, ...claimRequest.shape.capacity.parse(JSON.parse(capacity)) }],
+  const noted = runners.flatMap(({ hostname, capacity }) =>
+    capacity === null ? [] : [{ hostname, ...notedCapacity.parse(JSON.parse(capacity)) }],
   );
+  const awake = noted.filter(({ isPaused }) => !isPaused);
+  if (noted.length > 0 && awake.length === 0) {
+    const hosts = noted.slice(0, shownHosts).map(({ hostname }) => hostname);
+    return `Every runner of the pool "${poolName}" is paused: \`slipway runner resume\` on ${hosts.join(', ')}.`;
+  }
+  const capacities = awake.map(({ hostname, capacity }) => ({ hostname, ...capacity }));
   const lack = (room: 'now' | 'empty') =>
     capacities.map((host) => ({
       hostname: host.hostname,
@@ -52,11 +63,11 @@ async function runsBefore(db: Database, run: RunRecord) {
 export async function noteCapacity(
   db: Database,
   runnerId: string,
-  capacity: ClaimRequest['capacity'],
+  { capacity, isPaused }: NotedCapacity,
 ): Promise<void> {
   await db
     .updateTable('runners')
-    .set({ capacity: JSON.stringify(capacity) })
+    .set({ capacity: JSON.stringify({ capacity, isPaused }) })
     .where('id', '=', runnerId)
     .execute();
 }

@@ -1,11 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import { type ClaimRequest, type ClaimResponse, completeSize, lackOf, type SandboxSize } from '@slipway/core';
+import {
+  type Capacity,
+  type ClaimRequest,
+  type ClaimResponse,
+  completeSize,
+  lackOf,
+  type SandboxSize,
+} from '@slipway/core';
 import type { CapacityLedger } from '../capacity/capacity-ledger.ts';
 import type { PoolCalls } from '../control-plane-client/calls.ts';
 import { patientBackOff, untilAnswered } from '../control-plane-client/retry.ts';
+import type { PauseWatch } from '../pause.ts';
 import type { RunnerLog } from '../runner-options.ts';
 
 const waitSeconds = 20;
+const nothing: Capacity = { cpus: 0, memoryMiB: 0, volumeGiB: 0 };
 
 /** A run of this runner, and the place on the host that was counted for it. */
 export interface Claimed {
@@ -16,21 +25,31 @@ export interface Claimed {
 /**
  * Waits until there is a run for this runner that fits on its host. The slots of a runner take turns, so that no place is
  * offered twice. A claim whose answer was lost is repeated with the same nonce and gets the same run again, so that no
- * run is held by nobody; one that waits while a place becomes free is asked again in the same way.
+ * run is held by nobody; one that waits while a place becomes free, or the runner is paused, is asked again in that way.
  */
 export class Claims {
   readonly #calls: PoolCalls;
   readonly #ledger: CapacityLedger;
+  readonly #pause: PauseWatch;
   readonly #defaultSize: SandboxSize;
   readonly #log: RunnerLog;
   #turn: Promise<unknown> = Promise.resolve();
   #toldLack: string | undefined;
 
-  constructor(calls: PoolCalls, ledger: CapacityLedger, defaultSize: SandboxSize, log: RunnerLog) {
+  constructor(
+    calls: PoolCalls,
+    about: {
+      readonly ledger: CapacityLedger;
+      readonly pause: PauseWatch;
+      readonly defaultSize: SandboxSize;
+      readonly log: RunnerLog;
+    },
+  ) {
     this.#calls = calls;
-    this.#ledger = ledger;
-    this.#defaultSize = defaultSize;
-    this.#log = log;
+    this.#ledger = about.ledger;
+    this.#pause = about.pause;
+    this.#defaultSize = about.defaultSize;
+    this.#log = about.log;
   }
 
   /** Rejects with the reason of `signal`, or when the claim is refused. */
@@ -50,18 +69,20 @@ export class Claims {
     const nonce = randomUUID();
     for (;;) {
       signal.throwIfAborted();
-      const morePlace = this.#ledger.released;
-      const either = AbortSignal.any([signal, morePlace]);
+      const changed = AbortSignal.any([this.#ledger.released, this.#pause.changed]);
+      const either = AbortSignal.any([signal, changed]);
+      const { isPaused } = this.#pause;
       const { now, empty } = await this.#ledger.available();
       this.#tellLack(lackOf(this.#defaultSize, now));
-      const capacity = { now, empty, defaultSize: this.#defaultSize };
-      const request = { ...who, nonce, waitSeconds, capacity };
+      // A paused runner asks on: for a run that it was given already, and so that it is known why nobody takes another.
+      const capacity = { now: isPaused ? nothing : now, empty, defaultSize: this.#defaultSize };
+      const request = { ...who, nonce, waitSeconds, capacity, isPaused };
       const claim = await untilAnswered(() => this.#calls.claim(request, either), {
         signal: either,
         backOff: patientBackOff,
         failed: (error, tries) => this.#log.warn({ err: error, tries }, 'No answer to a claim; trying again'),
       }).catch((error: unknown) => {
-        if (morePlace.aborted && !signal.aborted) return undefined;
+        if (changed.aborted && !signal.aborted) return undefined;
         throw error;
       });
       if (!claim) continue;

@@ -70,6 +70,8 @@ type Failure = 'lose' | 'hang' | 'late' | number;
 export class ContractServer {
   readonly runs: ContractRun[] = [];
   readonly claims: ClaimRequest[] = [];
+  /** Claims that have no answer yet. */
+  waitingClaims = 0;
   leaseSeconds = 30;
   heartbeatSeconds = 5;
   readonly #server = createServer((request, response) => void this.#answer(request, response));
@@ -162,7 +164,12 @@ export class ContractServer {
     if (typeof failure === 'number')
       return send(response, failure, { code: failure, message: 'as the test asked' });
     const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-    const answer = await this.#carryOut(name, request.headers.authorization ?? '', body);
+    const answer = await this.#carryOut(
+      name,
+      request.headers.authorization ?? '',
+      body,
+      () => response.destroyed,
+    );
     if (failure === 'late') await delay(1_000);
     if (failure === 'lose') return void request.socket.destroy();
     send(response, answer.status, answer.body);
@@ -172,6 +179,7 @@ export class ContractServer {
     name: string,
     authorization: string,
     body: unknown,
+    isGone: () => boolean,
   ): Promise<{ status: number; body?: object }> {
     if (name === 'register') {
       registerRequest.parse(body);
@@ -182,7 +190,12 @@ export class ContractServer {
         body: { runnerId: 'runner-1', poolName: 'default', leaseSeconds, heartbeatSeconds },
       };
     }
-    if (name === 'claim') return this.#claim(claimRequest.parse(body));
+    if (name === 'claim') {
+      this.waitingClaims += 1;
+      return this.#claim(claimRequest.parse(body), isGone).finally(() => {
+        this.waitingClaims -= 1;
+      });
+    }
     const run = this.runs.find((each) => authorization === `lease ${each.leaseToken}`);
     if (!run || run.fenced)
       return { status: 409, body: { code: 409, message: 'the lease is no longer yours' } };
@@ -202,11 +215,13 @@ export class ContractServer {
     return { status: 200, body: command };
   }
 
-  async #claim(request: ClaimRequest) {
+  async #claim(request: ClaimRequest, isGone: () => boolean) {
     this.claims.push(request);
     const { nonce, waitSeconds, capacity } = request;
     const until = performance.now() + waitSeconds * 1000;
     for (;;) {
+      // As the real one: a run must not be claimed for nobody.
+      if (isGone()) return { status: 204 };
       const run =
         this.runs.find((each) => each.nonce === nonce) ??
         this.runs.find(
