@@ -15,10 +15,16 @@ export interface SlipwayProcess extends AsyncDisposable {
   kill(signal: NodeJS.Signals): void;
 }
 
-/** Starts it, inside of `enter` (see `NetworkNamespace`) when that is given. */
-export function startSlipwayProcess(args: readonly string[], enter: readonly string[] = []): SlipwayProcess {
+/**
+ * Starts it, inside of `enter` (see `NetworkNamespace`) when that is given; `path` is where `./slipway` is seen there.
+ */
+export function startSlipwayProcess(
+  args: readonly string[],
+  enter: readonly string[] = [],
+  path = program,
+): SlipwayProcess {
   // Whatever ends the test ends it too.
-  const command = ['--pdeathsig', 'KILL', ...enter, program, ...args];
+  const command = ['--pdeathsig', 'KILL', ...enter, path, ...args];
   const child = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'pipe'] });
   const { pid } = child;
   if (pid === undefined) throw new Error(`${program} could not be started`);

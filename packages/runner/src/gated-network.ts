@@ -22,6 +22,7 @@ export async function createGatedNetwork(
     });
     return {
       enter: network.enter,
+      furtherUserIds: network.furtherUserIds,
       namespacePath: network.namespacePath,
       gatewayAddress: network.gatewayAddress,
       nameserver: network.nameserver,

@@ -9,6 +9,7 @@ export { ImageUnavailableError } from './images/image-unavailable.ts';
 export type { Isolation, Sandbox } from './isolation/isolation.ts';
 export { detectAcceleration } from './isolation/vm/acceleration.ts';
 export { type HostObstacle, tunObstacle, userNamespaceObstacle } from './network/host-obstacle.ts';
+export { subordinateIds } from './network/subordinate-ids.ts';
 export { pauseRunner, resumeRunner } from './pause.ts';
 export { type Runner, startRunner } from './runner.ts';
 export type { ProxyOptions, RunnerLog, RunnerOptions, RunnerParts } from './runner-options.ts';

@@ -76,6 +76,7 @@ export class RunSetting implements AsyncDisposable {
         this.networks.created += 1;
         return Promise.resolve({
           enter: [],
+          furtherUserIds: 0,
           namespacePath: '/nowhere',
           gatewayAddress: '127.0.0.1',
           nameserver: '127.0.0.53',

@@ -4,8 +4,8 @@ import { capacity, writableFolder } from '../doctor/folder-checks.ts';
 import {
   debianPackages,
   executorImage,
+  furtherUserIds,
   isolation,
-  subordinateIds,
   tunDevice,
   userNamespaces,
 } from '../doctor/host-checks.ts';
@@ -31,7 +31,7 @@ async function examine(flags: DoctorFlags): Promise<Finding[]> {
     packages,
     await userNamespaces(),
     await tunDevice(),
-    await subordinateIds(),
+    await furtherUserIds(),
     await writableFolder('Data', flags.dataDir, '--data-dir'),
     await writableFolder('Cache', cacheDirectory(process.env), 'SLIPWAY_CACHE_DIR'),
     await isolation(flags.isolation, packages),

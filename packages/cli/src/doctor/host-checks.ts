@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import type { IsolationKind } from '@slipway/core';
 import {
@@ -7,6 +6,7 @@ import {
   detectAcceleration,
   ensureGuest,
   type HostObstacle,
+  subordinateIds,
   tunObstacle,
   userNamespaceObstacle,
 } from '@slipway/runner';
@@ -90,24 +90,20 @@ export async function executorImage(reference: string): Promise<Finding> {
   }
 }
 
-/** Files of several users in one image: mmdebstrap needs ids for them, which belong to this user alone. */
-export async function subordinateIds(): Promise<Finding> {
+/** User ids that belong to this user alone: for files of several users in one image, and for QEMU. */
+export async function furtherUserIds(): Promise<Finding> {
   const check = 'Subordinate ids';
   const { uid, username } = userInfo();
   if (uid === 0) return { check, state: 'ok', message: 'not needed: this is root' };
-  const files = await Promise.all(
-    ['/etc/subuid', '/etc/subgid'].map((path) => readFile(path, 'utf8').catch(() => '')),
-  );
-  const isListed = (text: string) =>
-    text.split('\n').some((line) => [username, String(uid)].includes(line.split(':')[0] ?? ''));
-  return files.every(isListed)
-    ? { check, state: 'ok', message: 'this user has some, for building images' }
-    : {
-        check,
-        state: 'note',
-        message: 'this user has none; building the default executor image needs them',
-        fix: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${username}`,
-      };
+  if ((await subordinateIds()).count > 0) {
+    return { check, state: 'ok', message: 'this user has some, for QEMU and for building images' };
+  }
+  return {
+    check,
+    state: 'note',
+    message: `this user has none: QEMU runs under ${username}'s own id, and the default executor image cannot be built`,
+    fix: `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${username}`,
+  };
 }
 
 function reasonOf(error: unknown): string {

@@ -69,4 +69,6 @@ export async function setUp(environment: NodeJS.ProcessEnv, flags: SetUpFlags = 
     },
   );
   await tasks.run();
+  if (flags.tests && process.getuid?.() !== 0)
+    console.error('Many tests need root: they make network namespaces, mounts and containers.');
 }

@@ -1,5 +1,5 @@
-import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import * as z from 'zod';
 import { contentKey, fileDigest, fileIdentity, folderContents } from '../setup/content-key.ts';
 import { makeOnce } from '../setup/make-once.ts';
@@ -86,7 +86,9 @@ async function buildGuest(folder: string, kernel: GuestKernel, crun: string): Pr
     ...(await moduleFiles(kernel.modulesFolder)),
   ]);
   await rm(init);
-  await symlink(kernel.kernelPath, join(folder, 'vmlinux'));
+  // Relative: the cache may be copied or mounted elsewhere.
+  await symlink(relative(folder, kernel.kernelPath), join(folder, 'vmlinux'));
+  await chmod(join(folder, 'initramfs'), 0o444); // QEMU opens it, under a user id of its own.
   const named = {
     kernelDigest: await fileDigest(join(folder, 'vmlinux')),
     initramfsDigest: await fileDigest(join(folder, 'initramfs')),

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeOnce } from '../setup/make-once.ts';
 import { runCommand } from '../setup/run-command.ts';
@@ -45,6 +45,7 @@ export async function ensureKernel(
     );
     const release = compressed.slice('vmlinuz-'.length);
     await extractKernel(join(package_, 'boot', compressed), join(partialFolder, 'vmlinux'));
+    await chmod(join(partialFolder, 'vmlinux'), 0o444); // QEMU opens it, under a user id of its own.
     await rename(join(package_, 'lib/modules', release), join(partialFolder, 'modules'));
     await rm(package_, { recursive: true });
     await rm(join(partialFolder, archive));

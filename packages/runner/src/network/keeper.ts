@@ -14,6 +14,8 @@ import {
 } from './keeper-script.ts';
 
 export interface KeeperOptions extends KeeperScriptOptions {
+  /** Arguments of unshare(1) that give the user namespace ids besides root's. */
+  readonly userMapping: readonly string[];
   /** For `nft -f`. */
   readonly rules: string;
   readonly resolverConfiguration: string;
@@ -47,7 +49,7 @@ exec "$@"
  * tool is missing or the host does not allow it.
  */
 export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
-  const [command = '', ...rest] = [...unprivileged(), ...keeperCommand(keeperScript(options))];
+  const [command = '', ...rest] = [...unprivileged(), ...keeperCommand(options)];
   const child = spawn(command, rest, {
     stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
     env: environmentOfSystemTools(),
@@ -93,10 +95,10 @@ function unprivileged(): string[] {
   ];
 }
 
-function keeperCommand(script: string): string[] {
+function keeperCommand(options: KeeperOptions): string[] {
   return [
-    ...['unshare', '--user', '--map-root-user', '--mount', '--pid', '--fork', '--kill-child=SIGKILL'],
-    ...['sh', '-c', script, 'slipway-network'],
+    ...['unshare', '--user', '--map-root-user', ...options.userMapping, '--mount', '--pid', '--fork'],
+    ...['--kill-child=SIGKILL', 'sh', '-c', keeperScript(options), 'slipway-network'],
   ];
 }
 

@@ -14,6 +14,7 @@ import { resolverConfiguration } from './resolver-configuration.ts';
 import { ResolverLog } from './resolver-log.ts';
 import { router } from './router.ts';
 import type { SandboxNetwork } from './sandbox-network.ts';
+import { subordinateIds } from './subordinate-ids.ts';
 
 export interface SandboxNetworkOptions {
   /** TCP port on the host's 127.0.0.1 at which the sandbox's gateway listens. */
@@ -48,7 +49,9 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
     ? [router.hostLoopback]
     : [first, ...others].filter((address) => address !== '');
 
+  const subordinate = await subordinateIds();
   const keeper = await startKeeper({
+    userMapping: subordinate.mapping,
     ipv6,
     nameserverOnLoopback: onLoopback ? first : undefined,
     rules: egressRules({ policy, nameservers, hostAddresses, allowedPrivateNetworks, gatewayHostPort }),
@@ -67,6 +70,7 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
 
   return {
     enter: enter(sandbox),
+    furtherUserIds: subordinate.count,
     namespacePath: `/proc/${process.pid}/fd/${sandbox}`,
     gatewayAddress: router.address,
     nameserver: router.address,

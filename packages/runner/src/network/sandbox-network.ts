@@ -9,6 +9,8 @@ export interface SandboxNetwork {
    * Puts a command into the namespace: `[...enter, 'qemu-system-x86_64', …]`. File descriptors pass through.
    */
   readonly enter: readonly string[];
+  /** So many user ids, from 1 on, can a process that has entered take besides root's. 0 for root, who takes any. */
+  readonly furtherUserIds: number;
   /** Path of the network namespace, for an OCI runtime. */
   readonly namespacePath: string;
   /** Where the gateway listens, on port 80, as seen from inside. */

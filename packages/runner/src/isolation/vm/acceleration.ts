@@ -86,7 +86,7 @@ async function kvmFailure(guest: Guest): Promise<string | null> {
   const files = [guest.kernelPath, guest.initramfsPath].map((path) => openSync(path, 'r'));
   const command = machineCommand({ kind: 'kvm' }, { cpus: 1, memoryMiB: 256 }, ['SLIPWAY_PROBE=1']);
   // The channels of a sandbox are not used, but keep the numbers of what follows.
-  const qemu = new QemuProcess([...withoutRights({ inUserNamespace: false }), ...command], 3, files);
+  const qemu = new QemuProcess([...withoutRights(), ...command], 3, files);
   for (const file of files) closeSync(file);
   const deadline = setTimeout(() => void qemu.kill(), probeDeadlineMilliseconds);
   const { signal } = await qemu.ended;

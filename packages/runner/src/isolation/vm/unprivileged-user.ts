@@ -6,28 +6,40 @@ const lowestUserId = 1_000_000_000;
 const mostUserIds = 2 ** 24;
 
 /**
- * The command in front of a program that makes it a process without rights: under a user id of its own where we are
- * root (our own otherwise), without capabilities and ways to new ones, and dead as soon as we are.
- *
- * `inUserNamespace`: it runs as root of a user namespace, whose rights it has to give up.
+ * The command in front of a program that makes it a process without rights: under a user id of its own, without
+ * capabilities and ways to new ones, and dead as soon as we are. Root can take any id. Everybody else has those that
+ * `userNamespace`, as whose root the command runs, holds besides root's; with none, the program keeps our own.
  */
-export function withoutRights({ inUserNamespace }: { readonly inUserNamespace: boolean }): string[] {
-  const userId = process.getuid?.() === 0 ? String(freeUserId()) : undefined;
+export function withoutRights({ userNamespace }: { userNamespace?: UserNamespace } = {}): string[] {
+  const isRoot = process.getuid?.() === 0;
+  const userId = isRoot ? freeUserId() : userIdInside(userNamespace);
   const identity =
-    userId === undefined ? [] : ['--reuid', userId, '--regid', userId, ...supplementaryGroups()];
+    userId === undefined
+      ? []
+      : ['--reuid', String(userId), '--regid', String(userId), ...supplementaryGroups(isRoot)];
   // Without any right there is none to give up, and no right to do so.
-  const bounding = userId !== undefined || inUserNamespace ? ['--bounding-set=-all'] : [];
+  const bounding = isRoot || userNamespace ? ['--bounding-set=-all'] : [];
   return [
     ...['setpriv', '--pdeathsig', 'KILL', ...identity],
     ...['--no-new-privs', '--inh-caps=-all', ...bounding],
   ];
 }
 
-/** Hardware acceleration may be open to a group only. */
-function supplementaryGroups(): string[] {
+/** A user namespace whose root we are; its ids other than root's go from 1 on. */
+interface UserNamespace {
+  readonly furtherUserIds: number;
+}
+
+function userIdInside(namespace: UserNamespace | undefined): number | undefined {
+  return namespace?.furtherUserIds ? 1 + randomInt(namespace.furtherUserIds) : undefined;
+}
+
+/** Hardware acceleration may be open to a group only. Who is not root cannot keep that group alone. */
+function supplementaryGroups(isRoot: boolean): string[] {
   const device = statSync('/dev/kvm', { throwIfNoEntry: false });
   const groupOnly = device !== undefined && (device.mode & 0o006) === 0 && (device.mode & 0o060) !== 0;
-  return groupOnly && device.gid !== 0 ? ['--groups', String(device.gid)] : ['--clear-groups'];
+  if (!groupOnly || device.gid === 0) return ['--clear-groups'];
+  return isRoot ? ['--groups', String(device.gid)] : ['--keep-groups'];
 }
 
 /** In a container fewer ids may exist than on the host. */

@@ -199,7 +199,7 @@ function qemuCommand(spec: SandboxSpec, parts: MachineParts): string[] {
   const { network, size, silenceSeconds } = spec;
   return [
     ...network.enter,
-    ...withoutRights({ inUserNamespace: network.enter.length > 0 }),
+    ...withoutRights({ userNamespace: network }),
     ...machineCommand(parts.acceleration, size, [`SLIPWAY_SILENCE_SECONDS=${silenceSeconds}`]),
     ...deviceArguments(),
   ];

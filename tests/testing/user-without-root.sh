@@ -1,0 +1,31 @@
+# Runs a command as a user of a usual Debian host: no root, no sudo, a user's PATH, /dev/net/tun as udev leaves it,
+# subordinate ids. All of that in a mount namespace of its own, so that this host stays as it is.
+# Arguments: 1 repository, 2 cache of set-up, 3 user id, 4 /dev/net/tun: open, closed or absent, 5… the command.
+set -eu
+repository=$1 cache=$2 user=$3 tun=$4
+shift 4
+
+mount -t tmpfs -o mode=0755 tmpfs /mnt
+mkdir /mnt/slipway /mnt/made /mnt/cache /mnt/home /mnt/etc
+mount --bind "$repository" /mnt/slipway
+# Folders of the user's own, with all that set-up has made.
+mount --bind "$cache" /mnt/made
+for folder in /mnt/made/*/; do
+  name=$(basename "$folder")
+  mkdir "/mnt/cache/$name"
+  ln -s "/mnt/made/$name"/* "/mnt/cache/$name"
+done
+chown -R --no-dereference "$user:$user" /mnt/cache /mnt/home
+
+echo "slipway-user:x:$user:$user::/mnt/home:/bin/sh" | cat /etc/passwd - > /mnt/etc/passwd
+echo "slipway-user:2000000:65536" | tee /mnt/etc/subuid > /mnt/etc/subgid
+for name in passwd subuid subgid; do mount --bind "/mnt/etc/$name" "/etc/$name"; done
+
+mount -t tmpfs -o mode=0755 tmpfs /dev/net
+[ "$tun" = absent ] || mknod /dev/net/tun c 10 200
+[ "$tun" != open ] || chmod 0666 /dev/net/tun
+[ "$tun" != closed ] || chmod 0600 /dev/net/tun
+
+export HOME=/mnt/home SLIPWAY_CACHE_DIR=/mnt/cache PATH=/usr/local/bin:/usr/bin:/bin
+cd "$HOME"
+exec setpriv --reuid "$user" --regid "$user" --clear-groups --pdeathsig KILL "$@"
