@@ -85,6 +85,11 @@ void channel_report(const char *format, ...) {
   }
 }
 
+bool channel_has_room(void) {
+  struct pollfd writable = {.fd = channel, .events = POLLOUT};
+  return poll(&writable, 1, 0) > 0 && (writable.revents & POLLOUT) != 0;
+}
+
 const char *quoted(const char *text) {
   static char answers[4][LONGEST_TEXT];
   static unsigned next;

@@ -13,20 +13,17 @@
 
 #define PROCESS_FILE "/run/container.pid"
 /* Kept free for the kernel and init, so that a container that takes too much dies alone. */
+#ifndef RESERVED_KIBIBYTES
 #define RESERVED_KIBIBYTES (24 * 1024)
+#endif
 #define KEPT_OUTPUT 1024
 
 static pid_t crun_process, container_process;
-static int channel = -1, output = -1, memory_events = -1;
+static int channel = -1, output = -1;
 static char end_of_channel[128];
 /* The last bytes that the container and crun wrote to standard output and error. */
 static char kept_output[KEPT_OUTPUT + 1];
 static size_t kept_length;
-
-static long number_after(const char *text, const char *name) {
-  const char *found = strstr(text, name);
-  return found == NULL ? 0 : strtol(found + strlen(name), NULL, 10);
-}
 
 /* crun makes the container's own cgroup below; the limit of memory is set here, where the memory left is known. */
 static void set_limits(void) {
@@ -43,11 +40,11 @@ static void set_limits(void) {
   write_file("/proc/sys/vm/overcommit_memory", "1", 1);
   /* As in the container isolation: with a user namespace of its own, a process would be root of more than its files. */
   write_file("/proc/sys/user/max_user_namespaces", "0", 1);
-  memory_events = open(CONTAINER_GROUP "/memory.events", O_RDONLY | O_CLOEXEC);
 }
 
 void container_prepare(void) {
   set_limits();
+  shortages_watch();
   channel = port_open("executor", O_RDWR | O_CLOEXEC);
 }
 
@@ -99,44 +96,12 @@ void container_output_read(void) {
   kept_output[kept_length] = '\0';
 }
 
-int container_memory_events_descriptor(void) {
-  return memory_events;
-}
-
-/* The kernel's log names the process that it killed: `… Killed process 73 (node) total-vm:…`. */
-static void find_killed_process(char *name, size_t size) {
-  snprintf(name, size, "a process");
-  int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (log < 0) return;
-  char line[2048];
-  for (ssize_t length; (length = read(log, line, sizeof line - 1)) > 0 || errno == EPIPE;) {
-    if (length <= 0) continue;
-    line[length] = '\0';
-    char *killed = strstr(line, "Killed process ");
-    char *start = killed == NULL ? NULL : strchr(killed, '(');
-    char *end = start == NULL ? NULL : strchr(start, ')');
-    if (end == NULL) continue;
-    *end = '\0';
-    snprintf(name, size, "%s", start + 1);
-  }
-  close(log);
-}
-
-void container_memory_events_read(void) {
-  static long told;
-  char text[512], name[64];
-  if (memory_events < 0) return;
-  ssize_t length = pread(memory_events, text, sizeof text - 1, 0);
-  text[length > 0 ? length : 0] = '\0';
-  long kills = number_after(text, "oom_kill ");
-  if (kills == told) return;
-  told = kills;
-  find_killed_process(name, sizeof name);
-  channel_report("{\"event\":\"out-of-memory\",\"kills\":%ld,\"process\":%s}", kills, quoted(name));
-}
-
 void container_signal(int number) {
   if (container_process > 0) kill(container_process, number);
+}
+
+bool container_has_started(void) {
+  return container_process > 0;
 }
 
 /* crun has ended: the container runs, as a child of process 1, or could not be started. */
@@ -169,11 +134,11 @@ static void mark_end_of_channel(void) {
 
 static void container_ended(int status) {
   container_process = 0;
-  container_memory_events_read();
+  shortages_report();
   if (output >= 0) container_output_read();
-  channel_report("{\"event\":\"exit\",\"code\":%d,\"signal\":%d,\"volumeIsFull\":%s,\"output\":%s}",
+  channel_report("{\"event\":\"exit\",\"code\":%d,\"signal\":%d,\"output\":%s}",
                  WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
-                 mounts_volume_is_full() ? "true" : "false", quoted(kept_output));
+                 quoted(kept_output));
   mark_end_of_channel();
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -23,6 +24,17 @@ void read_file(const char *path, char *text, size_t size) {
     close(file);
   }
   text[length] = '\0';
+}
+
+long number_after(const char *text, const char *name) {
+  const char *found = strstr(text, name);
+  return found == NULL ? 0 : strtol(found + strlen(name), NULL, 10);
+}
+
+long long number_in_file(const char *path) {
+  char text[32];
+  read_file(path, text, sizeof text);
+  return strtoll(text, NULL, 10);
 }
 
 void make_folder(const char *path) {

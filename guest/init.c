@@ -62,8 +62,11 @@ void handle_message(char *words, const char *body, size_t body_length) {
     identity_take();
     mounts_volume();
     container_start(first);
+    usage_start();
   } else if (strcmp(verb, "signal") == 0 && first != NULL) container_signal(atoi(first));
   else if (strcmp(verb, "attach") == 0) attach(first, second);
+  else if (strcmp(verb, "shortages") == 0) shortages_report();
+  else if (strcmp(verb, "folders") == 0 && first != NULL) folders_report(strcmp(first, "files") == 0);
   else give_up("a message is not known: %s", verb);
 }
 
@@ -88,10 +91,11 @@ static void serve(int signals, double silence_seconds) {
         {.fd = channel_descriptor(), .events = POLLIN},
         {.fd = signals, .events = POLLIN},
         {.fd = container_output_descriptor(), .events = POLLIN},
-        {.fd = container_memory_events_descriptor(), .events = POLLPRI},
+        {.fd = shortages_descriptor(), .events = POLLPRI},
+        {.fd = usage_descriptor(), .events = POLLIN},
     };
     int wait_milliseconds = left_seconds > 0 ? (int)(left_seconds * 1000) + 1 : 0;
-    if (poll(events, 4, wait_milliseconds) < 0 && errno != EINTR) give_up("poll: %s", strerror(errno));
+    if (poll(events, 5, wait_milliseconds) < 0 && errno != EINTR) give_up("poll: %s", strerror(errno));
     bool heard = events[0].revents != 0 && channel_read();
     if (heard) heard_seconds = clock_monotonic_seconds();
     /* What waits to be read was said in time, however late this guest comes to it. */
@@ -99,7 +103,8 @@ static void serve(int signals, double silence_seconds) {
     /* Nobody at the other end: the same as silence, but it must not keep a processor busy. */
     else if (events[0].revents != 0) pause_milliseconds(100);
     if (events[2].revents != 0) container_output_read();
-    if (events[3].revents != 0) container_memory_events_read();
+    if (events[3].revents != 0) shortages_read();
+    if (events[4].revents != 0) usage_read();
     if (events[1].revents != 0) reap(signals);
   }
 }

@@ -25,6 +25,8 @@ int channel_descriptor(void);
 bool channel_read(void);
 /* Sends one line; `format` is JSON and takes `%s` only for text that went through `quoted`. */
 void channel_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Whether a line can be sent without waiting: where nobody reads, what is told each second must not hold up process 1. */
+bool channel_has_room(void);
 /* `text` as a JSON string with its quotation marks, cut to what a line may hold. Valid until the fourth next call. */
 const char *quoted(const char *text);
 
@@ -44,7 +46,10 @@ void mounts_read_only_disks(void);
 void mounts_volume(void);
 /* Mounts the disk at SCSI target `target` read-only at DEVICES/name, and reports, while everything else goes on. */
 void mounts_late_device(const char *name, unsigned target);
-bool mounts_volume_is_full(void);
+struct volume_room {
+  long long free_bytes, used_bytes, total_bytes, free_files, total_files;
+};
+struct volume_room mounts_volume_room(void);
 
 /* ports.c: the virtio-serial ports, by name */
 int port_open(const char *name, int flags);
@@ -68,13 +73,30 @@ void container_signal(int number);
 void container_child_ended(pid_t process, int status);
 int container_output_descriptor(void);
 void container_output_read(void);
-int container_memory_events_descriptor(void);
-void container_memory_events_read(void);
+bool container_has_started(void);
+
+/* shortages.c */
+void shortages_watch(void);
+int shortages_descriptor(void);
+/* Reports when the kernel has killed another process for want of memory. */
+void shortages_read(void);
+void shortages_report(void);
+
+/* folders.c: reports the largest folders of the volume, or those with the most files, while everything else goes on. */
+void folders_report(bool count_files);
+
+/* usage.c */
+void usage_start(void);
+int usage_descriptor(void);
+void usage_read(void);
 
 /* files.c */
 void write_file(const char *path, const char *bytes, size_t length);
 /* Reads at most `size - 1` bytes and ends them with a zero; the empty string where there is no such file. */
 void read_file(const char *path, char *text, size_t size);
+/* The number that a text has after `name`, or that a file begins with; 0 where there is none. */
+long number_after(const char *text, const char *name);
+long long number_in_file(const char *path);
 void make_folder(const char *path);
 void pause_milliseconds(long milliseconds);
 

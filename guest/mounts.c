@@ -11,8 +11,6 @@
 #include <unistd.h>
 
 #define DEVICE_DEADLINE_MILLISECONDS 10000
-/* A volume with less than this left counts as full. */
-#define FULL_VOLUME_BYTES (1024 * 1024)
 
 static void mount_at(const char *source, const char *target, const char *type, unsigned long flags, const char *data) {
   make_folder(target);
@@ -115,8 +113,15 @@ void mounts_late_device(const char *name, unsigned target) {
   _exit(0);
 }
 
-bool mounts_volume_is_full(void) {
+struct volume_room mounts_volume_room(void) {
   struct statvfs status;
-  if (statvfs(VOLUME, &status) != 0) return false;
-  return status.f_bavail * status.f_frsize < FULL_VOLUME_BYTES || status.f_favail == 0;
+  struct volume_room room = {0};
+  if (statvfs(VOLUME, &status) != 0) return room;
+  long long block_bytes = (long long)status.f_frsize;
+  room.free_bytes = (long long)status.f_bavail * block_bytes;
+  room.used_bytes = (long long)(status.f_blocks - status.f_bfree) * block_bytes;
+  room.total_bytes = (long long)status.f_blocks * block_bytes;
+  room.free_files = (long long)status.f_favail;
+  room.total_files = (long long)status.f_files;
+  return room;
 }

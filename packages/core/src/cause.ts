@@ -15,15 +15,37 @@ export const causes = {
   },
   'timed-out': {
     sentence: 'The run took longer than it is allowed to.',
-    remedy: 'Raise the time limit, or split the work over several stacks.',
+    remedy: 'Raise the time limit of the stack or its pool, or split the work over several stacks.',
+  },
+  'heap-limit': {
+    sentence: 'A process reached the limit of its own memory, while the sandbox still had some.',
+    remedy:
+      'Raise the limit of that process (for Node.js the environment variable NODE_OPTIONS=--max-old-space-size=<MiB>), within the memory of the sandbox.',
   },
   'out-of-memory': {
     sentence: 'The run needed more memory than its sandbox has.',
-    remedy: 'Give the runner a larger memory size, or lower the parallelism of the operation.',
+    remedy: 'Give the stack or its pool a larger memory size, or lower the parallelism of the operation.',
+  },
+  'guest-out-of-memory': {
+    sentence: 'The kernel of the virtual machine ran out of memory for itself.',
+    remedy: 'Give the stack or its pool a larger memory size; if it happens again, please report it.',
+  },
+  'host-out-of-memory': {
+    sentence: 'The host of the runner had no memory left for the sandbox.',
+    remedy:
+      'Let the runner execute fewer runs at a time, or smaller ones, or give its host more memory. Check the stack with `pulumi refresh`.',
   },
   'disk-full': {
     sentence: 'The run filled the volume of its sandbox.',
-    remedy: 'Give the runner a larger volume, or write less.',
+    remedy: 'Give the stack or its pool a larger volume, or write less.',
+  },
+  'inodes-exhausted': {
+    sentence: 'The run made as many files as the volume of its sandbox can hold.',
+    remedy: 'Make fewer files, or give the stack or its pool a larger volume, which holds more of them.',
+  },
+  'process-limit': {
+    sentence: 'The run started as many processes and threads as its sandbox allows.',
+    remedy: 'Lower the parallelism of the operation, or end what the run leaves behind.',
   },
   'source-unavailable': {
     sentence: 'The source of the Pulumi program could not be fetched.',

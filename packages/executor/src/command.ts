@@ -3,8 +3,11 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cancellation } from './cancellation.ts';
 import type { Environment } from './environment.ts';
-import { memoryKills } from './memory-kills.ts';
 import { spawnAsFirstVictim } from './memory-priority.ts';
+import { findShortage, type Shortage } from './shortage/find-shortage.ts';
+import { type KernelCounters, kernelCounters, processLimit } from './shortage/kernel-counters.ts';
+import { volumeState } from './shortage/volume-state.ts';
+import { StepFailure } from './step.ts';
 import type { StepLog } from './step-log.ts';
 
 export interface Command {
@@ -25,8 +28,11 @@ export interface CommandEnd {
   readonly signal: NodeJS.Signals | null;
   /** Its last lines, masked, oldest first. */
   readonly lastLines: readonly string[];
-  /** Whether the kernel killed a process of it, or beside it, for want of memory: `pulumi` survives its programs. */
-  readonly ranOutOfMemory: boolean;
+  /**
+   * What it ran out of, when it failed. A process beside it counts as well: `pulumi` survives its programs and fails
+   * when they are killed.
+   */
+  readonly shortage: Shortage | null;
 }
 
 /** A program is not in the executor image, or nobody may run it. */
@@ -34,7 +40,9 @@ export class CommandNotFound extends Error {
   override readonly name = 'CommandNotFound';
 }
 
-const lastLinesKept = 40;
+/** The trace of a runtime that gave up takes some dozens. */
+const lastLinesKept = 100;
+const killedExitCode = 128 + 9;
 
 /** How long output may lag behind the end of its process. A process left in the background keeps it open for ever. */
 const outputLagMilliseconds = 500;
@@ -42,14 +50,15 @@ const outputLagMilliseconds = 500;
 /**
  * Runs a command in a process group of its own, its output copied to `log`. Answers when it has ended and its output
  * was written; what it left in the background goes on, and so does the copying of its output.
- * Throws `CommandNotFound` when there is no such program, and an `AbortError` once the run is cancelled.
+ * Throws `CommandNotFound` when there is no such program, `StepFailure` when the kernel starts no more, and an
+ * `AbortError` once the run is cancelled.
  */
 export async function runCommand(
   command: Command,
   log: StepLog,
   cancellation: Cancellation,
 ): Promise<CommandEnd> {
-  const killsBefore = await memoryKills();
+  const before = await kernelCounters();
   cancellation.interrupted.throwIfAborted();
   const [file, ...parameters] = command.argv;
   const child = spawnAsFirstVictim(() =>
@@ -69,12 +78,28 @@ export async function runCommand(
   try {
     const [exitCode, signal] = await exitOf(child, file);
     await Promise.race([output, sleep(outputLagMilliseconds, undefined, { ref: false })]);
-    return { exitCode, signal, lastLines, ranOutOfMemory: (await memoryKills()) > killsBefore };
+    const end = { exitCode, signal, lastLines };
+    return { ...end, shortage: exitCode === 0 ? null : await shortageOf(command, end, before) };
   } finally {
     release();
     // Copying may go on behind us; when the runner is gone it ends, which the connection's reader reports.
     output.catch(() => {});
   }
+}
+
+async function shortageOf(
+  { workingDirectory }: Command,
+  { exitCode, signal, lastLines }: Omit<CommandEnd, 'shortage'>,
+  before: KernelCounters,
+): Promise<Shortage | null> {
+  return findShortage({
+    wasKilled: signal === 'SIGKILL' || exitCode === killedExitCode,
+    lastLines,
+    before,
+    after: await kernelCounters(),
+    processLimit: await processLimit(),
+    volume: await volumeState(workingDirectory),
+  });
 }
 
 async function exitOf(child: ChildProcess, file: string): Promise<[number | null, NodeJS.Signals | null]> {
@@ -83,6 +108,12 @@ async function exitOf(child: ChildProcess, file: string): Promise<[number | null
     return [exitCode, signal];
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EAGAIN') {
+      throw new StepFailure(
+        'process-limit',
+        `"${file}" could not be started: the kernel allows no more processes.`,
+      );
+    }
     if (code !== 'ENOENT' && code !== 'EACCES') throw error;
     const problem = code === 'ENOENT' ? 'has no program' : 'does not allow to run the program';
     throw new CommandNotFound(`the executor image ${problem} "${file}" on its PATH`, { cause: error });

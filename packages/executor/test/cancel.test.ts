@@ -77,24 +77,6 @@ test('when memory runs out, the commands are killed before the executor', async 
   expect(Number(executor)).toBeLessThanOrEqual(0);
 });
 
-test.each([
-  ['kill -KILL $$', 'out-of-memory', /was ended by SIGKILL: it was most likely out of memory/],
-  ['sh -c "kill -KILL \\$\\$"; exit 137', 'out-of-memory', /exit code 137: it was most likely out of memory/],
-  [
-    '"$NODE" --max-old-space-size=20 -e "const a = []; for (;;) a.push(Array(1000).fill({}))"',
-    'out-of-memory',
-    /Node\.js reached the limit of its heap/,
-  ],
-  ['echo "write error: No space left on device" >&2; exit 1', 'disk-full', /no space left on the volume/],
-  ['exit 255', 'program-error', /failed with exit code 255\.$/],
-])('the end of `%s` is told as %s', async (script, cause, message) => {
-  const { result } = await program.run(
-    program.frame({ preRunCommands: [script], environment: { NODE: process.execPath } }),
-  );
-  expect(result).toMatchObject({ outcome: 'failed', cause });
-  expect(result.message).toMatch(message);
-});
-
 test('bytes that are no frame end the executor', async () => {
   const executor = new ExecutorProcess();
   executor.channel.write(Buffer.from([0xff, 0xff, 0xff, 0xff]));

@@ -113,16 +113,22 @@ for (const cause of ['out-of-memory', 'guest-panic', 'guest-powered-off', 'disk-
   });
 }
 
-test('a failure that the executor reports is told as the limit that the sandbox saw', async () => {
+test('a death for want of memory that the executor reports is told with what the kernel saw', async () => {
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   await setting.start();
   const sandbox = await working(setting);
-  sandbox.say(plan, { type: 'result', outcome: 'failed', cause: 'program-error', message: 'exit code 137' });
-  sandbox.exit({ cause: 'out-of-memory', message: 'The kernel killed node.' });
+  const process = { name: 'MainThread', memoryMiB: 1800 };
+  sandbox.knownShortages = {
+    ...{ processRefusals: 0, volume: null },
+    memory: { kills: 2, process, outOf: 'guest', peakMiB: 1900, limitMiB: 8168 },
+  };
+  sandbox.say(plan, { type: 'result', outcome: 'failed', cause: 'out-of-memory', message: 'It was killed.' });
   const finish = await eventually(() => run.finish);
-  expect(finish).toMatchObject({ outcome: 'failed', cause: 'out-of-memory' });
-  expect(finish.message).toBe('The kernel killed node. exit code 137');
+  expect(finish).toMatchObject({ outcome: 'failed', cause: 'guest-out-of-memory' });
+  expect(finish.message).toMatch(
+    /^It was killed\. .*"node", which used 1,800 MiB,.* 1,900 MiB .*the last of 2/,
+  );
 });
 
 test('an executor that hangs up and lives on is destroyed', async () => {

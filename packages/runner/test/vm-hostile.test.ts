@@ -3,6 +3,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { explainMachineEnd } from '../src/isolation/vm/exit-explanation.ts';
+import { GuestReports } from '../src/isolation/vm/guest-reports.ts';
 import { InitChannel } from '../src/isolation/vm/init-channel.ts';
 import { Qmp } from '../src/isolation/vm/qmp.ts';
 
@@ -82,7 +83,11 @@ test('of a panic with a long trace its first line is told', () => {
   const trace = Array.from({ length: 60 }, (_, index) => `[    1.7]  ? call_${index}+0x1/0x2`);
   const lines = ['[    1.6] Kernel panic - not syncing: Attempted to kill init!', ...trace];
   const size = { cpus: 1, memoryMiB: 512, volumeGiB: 1 };
-  const exit = explainMachineEnd({ code: 0, signal: null }, 'guest-reset', {}, size, lines, '');
+  const machineEnd = {
+    ...{ qemu: { code: 0, signal: null }, errors: '', reason: 'guest-reset', killedForMemory: false },
+    consoleLines: lines,
+  };
+  const exit = explainMachineEnd(machineEnd, new GuestReports(), size);
   expect(exit).toMatchObject({
     cause: 'guest-panic',
     message: expect.stringContaining('Attempted to kill init'),

@@ -20,7 +20,7 @@ const notThere = /couldn't find remote ref|not our ref|unadvertised object|Serve
  */
 export async function checkOut(git: Git, url: string, revision: Revision): Promise<void> {
   const read = (end: CommandEnd) => {
-    if (end.exitCode !== 0) throw explainGitFailure(`The repository ${url}`, end.lastLines);
+    if (end.exitCode !== 0) throw explainGitFailure(`The repository ${url}`, end);
   };
   if (revision.kind === 'default-branch') {
     read(await git.run('clone', '--quiet', shallow, '--', url, '.'));
@@ -71,5 +71,5 @@ async function updateSubmodules(git: Git, url: string): Promise<void> {
   const quick = await git.run(...update, shallow);
   // A server that hands out references only cannot give the recorded commit alone.
   const end = quick.exitCode === 0 ? quick : await git.run(...update);
-  if (end.exitCode !== 0) throw explainGitFailure(`A submodule of the repository ${url}`, end.lastLines);
+  if (end.exitCode !== 0) throw explainGitFailure(`A submodule of the repository ${url}`, end);
 }

@@ -1,3 +1,4 @@
+import type { CommandEnd } from '../command.ts';
 import { StepFailure } from '../step.ts';
 
 /** What the lines that git and ssh print on failure mean, the most telling first. */
@@ -35,7 +36,9 @@ const meanings: readonly (readonly [pattern: RegExp, meaning: string, remedy: st
 ];
 
 /** The failure of the step, after git could not read from `subject`: "The repository …". */
-export function explainGitFailure(subject: string, lastLines: readonly string[]): StepFailure {
+export function explainGitFailure(subject: string, { lastLines, shortage }: CommandEnd): StepFailure {
+  if (shortage)
+    return new StepFailure(shortage.cause, `${subject} could not be read: ${shortage.explanation}`);
   const known = meanings.find(([pattern]) => lastLines.some((line) => pattern.test(line)));
   const [, meaning, remedy] = known ?? [
     null,

@@ -1,5 +1,5 @@
 import { runCommand } from '../command.ts';
-import { expectSuccess } from '../failure-reason.ts';
+import { expectSuccess } from '../expect-success.ts';
 import type { Step } from '../step.ts';
 
 /** Installs the packages and plugins of the project, as its runtime wants it. */

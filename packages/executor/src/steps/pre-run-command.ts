@@ -1,5 +1,5 @@
 import { runCommand } from '../command.ts';
-import { expectSuccess } from '../failure-reason.ts';
+import { expectSuccess } from '../expect-success.ts';
 import type { Step } from '../step.ts';
 
 const defaultShell = '/bin/sh';

@@ -1,6 +1,6 @@
 import { formatStackIdentity } from '@slipway/core';
 import { runCommand } from '../command.ts';
-import { expectSuccess } from '../failure-reason.ts';
+import { expectSuccess } from '../expect-success.ts';
 import type { Step } from '../step.ts';
 
 /** A step that runs the CLI on the stack of the deployment. A cancellation interrupts the CLI, not what it started. */

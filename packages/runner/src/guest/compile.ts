@@ -7,17 +7,22 @@ import { runCommand } from '../setup/run-command.ts';
 export const guestSources = repositoryPath('guest');
 
 /** Compiles C files to one program that needs no libraries. Throws with the compiler's words. */
-export async function compile(sources: readonly string[], target: string): Promise<void> {
+export async function compile(
+  sources: readonly string[],
+  target: string,
+  definitions: readonly string[] = [],
+): Promise<void> {
   const warnings = ['-Wall', '-Wextra', '-Werror'];
+  const definitionFlags = ['_GNU_SOURCE', ...definitions].map((definition) => `-D${definition}`);
   await runCommand([
-    ...['gcc', '-static', '-Os', '-s', '-std=gnu17', '-D_GNU_SOURCE', ...warnings, '-o', target, ...sources],
+    ...['gcc', '-static', '-Os', '-s', '-std=gnu17', ...definitionFlags, ...warnings, '-o', target],
+    ...sources,
   ]);
 }
 
-export async function compileInit(target: string): Promise<void> {
+/** `definitions`: `NAME=value`, in the place of what the sources say. */
+export async function compileInit(target: string, definitions: readonly string[] = []): Promise<void> {
   const names = (await readdir(guestSources)).filter((name) => name.endsWith('.c')).sort();
-  await compile(
-    names.map((name) => join(guestSources, name)),
-    target,
-  );
+  const sources = names.map((name) => join(guestSources, name));
+  await compile(sources, target, definitions);
 }

@@ -3,6 +3,7 @@ import type { Cause, IsolationKind, SandboxSize } from '@slipway/core';
 import type { Image } from '../images/image.ts';
 import type { SandboxNetwork } from '../network/sandbox-network.ts';
 import type { Toolbox } from '../toolbox/toolbox.ts';
+import type { Shortages } from './shortages.ts';
 
 /**
  * A kind of sandbox. A driver knows nothing of Pulumi; the rest of the runner knows nothing of QEMU or crun. All
@@ -56,6 +57,11 @@ export interface Sandbox {
    * `path` is a file on the host that stays unchanged as long as the sandbox lives.
    */
   attach(device: { name: string; path: string }): Promise<void>;
+  /**
+   * What the sandbox has run out of so far, as its kernel tells. Answers within seconds, with what is known, also when
+   * nobody inside answers any more.
+   */
+  shortages(): Promise<Shortages>;
   /** Sends a signal to the process of the sandbox. */
   signal(signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void;
   /** Ends the sandbox at once and proves that nothing of it is left. May be called twice. */

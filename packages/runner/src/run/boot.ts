@@ -1,10 +1,4 @@
-import {
-  completeSize,
-  ProtocolViolation,
-  type RunOutline,
-  type SandboxFacts,
-  type SandboxSize,
-} from '@slipway/core';
+import { ProtocolViolation, type RunOutline, type SandboxFacts, type SandboxSize } from '@slipway/core';
 import type { Sandbox, SandboxBoot } from '../isolation/isolation.ts';
 import { endingOfExit, RunEnded } from './ending.ts';
 import { ExecutorChannel } from './executor-channel.ts';
@@ -30,7 +24,7 @@ export interface Executor {
 /** Starts the sandbox and waits for the executor's `ready`, for as long as the start deadline allows. */
 export async function boot(run: LiveRun, { image, network }: Prepared): Promise<Executor> {
   const { options, parts } = run.context;
-  const size = completeSize(run.outline.sandbox.size, options.size);
+  const { size } = run;
   const deadlineSeconds = options.startDeadlineSeconds ?? defaultStartDeadlineSeconds;
   const deadline = setTimeout(() => {
     const message = `The executor was not ready ${deadlineSeconds} s after its sandbox was started.`;

@@ -4,12 +4,17 @@ import { RunEnded } from './ending.ts';
 const afterGraceMilliseconds = 5_000;
 
 /** Why a run is to end before its time. */
-export type CancelCause = 'cancelled' | 'runner-shutdown';
+export interface CancelReason {
+  readonly cause: 'cancelled' | 'runner-shutdown' | 'timed-out';
+  /** Particulars; empty when the cause says it all. */
+  readonly sentence: string;
+}
 
-const sentences: Record<CancelCause, string> = {
+const beforeStart = {
   cancelled: 'It was cancelled before it had started.',
   'runner-shutdown': 'The runner was stopped before the run had started.',
-};
+  'timed-out': 'Its time was over before it had started.',
+} as const satisfies Record<CancelReason['cause'], string>;
 
 /**
  * Cancelling one run. Before the job was delivered nothing has been done, so the run ends at once; afterwards the
@@ -18,7 +23,7 @@ const sentences: Record<CancelCause, string> = {
  */
 export class Cancellation {
   readonly #endRun: (reason: RunEnded) => void;
-  #requested: CancelCause | undefined;
+  #requested: CancelReason | undefined;
   #interrupt: ((graceSeconds: number) => void) | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #graceSeconds = Number.POSITIVE_INFINITY;
@@ -28,19 +33,19 @@ export class Cancellation {
   }
 
   /** Why the run was cancelled, if it was. */
-  get requested(): CancelCause | undefined {
+  get requested(): CancelReason | undefined {
     return this.#requested;
   }
 
-  request(cause: CancelCause, graceSeconds: number): void {
+  request(cause: CancelReason['cause'], graceSeconds: number, sentence = ''): void {
     if (graceSeconds >= this.#graceSeconds) return;
-    this.#requested ??= cause;
+    this.#requested ??= { cause, sentence };
     this.#graceSeconds = graceSeconds;
     if (this.#interrupt) {
       this.#interrupt(graceSeconds);
       this.#startDeadline();
     } else {
-      this.#endRun(new RunEnded(this.#requested, sentences[this.#requested]));
+      this.#endRun(new RunEnded(this.#requested.cause, beforeStart[this.#requested.cause]));
     }
   }
 
@@ -59,12 +64,9 @@ export class Cancellation {
     const graceSeconds = this.#graceSeconds;
     this.#deadline = setTimeout(
       () => {
-        this.#endRun(
-          new RunEnded(
-            this.#requested ?? 'cancelled',
-            `It did not end within its grace of ${graceSeconds} s, so its sandbox was destroyed.`,
-          ),
-        );
+        const { cause = 'cancelled', sentence = '' } = this.#requested ?? {};
+        const destroyed = `It did not end within its grace of ${graceSeconds} s, so its sandbox was destroyed.`;
+        this.#endRun(new RunEnded(cause, `${sentence} ${destroyed}`.trim()));
       },
       graceSeconds * 1000 + afterGraceMilliseconds,
     );

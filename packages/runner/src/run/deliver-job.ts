@@ -30,5 +30,6 @@ export async function deliverJob(
     ...(cache && { cacheTransfer: cache.serve(channel) }),
   });
   run.cancellation.executorWorks((graceSeconds) => channel.send({ type: 'cancel', graceSeconds }));
+  run.timeLimits.begin();
   endPhase();
 }

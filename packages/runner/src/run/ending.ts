@@ -1,5 +1,7 @@
-import { type Cause, cause } from '@slipway/core';
+import { type Cause, cause, type SandboxSize } from '@slipway/core';
 import type { SandboxExit } from '../isolation/isolation.ts';
+import { describeVolume, type Explanation, explainMemory, type Shortages } from '../isolation/shortages.ts';
+import type { CancelReason } from './cancellation.ts';
 
 /** How a run ended, as the control plane will be told. */
 export interface Ending {
@@ -49,14 +51,32 @@ export function endingOfExit(exit: SandboxExit): Ending {
   };
 }
 
-/**
- * The ending with what the sandbox knew besides. The executor sees only that a command of the run was killed or could
- * not write; the sandbox knows that a limit was the reason.
- */
-export function refineEnding(ending: Ending, exit: SandboxExit | undefined): Ending {
-  const sawOnlyFailure = ending.outcome === 'failed' && ending.cause === 'program-error';
-  const knowsLimit = exit?.cause === 'out-of-memory' || exit?.cause === 'disk-full';
-  if (!sawOnlyFailure || !knowsLimit || !exit.cause) return ending;
-  const message = [exit.message, ending.message].filter((part) => part).join(' ');
-  return { ...ending, cause: exit.cause, message };
+/** The ending of a run that was asked to end: it ended for that reason, whatever it says itself. */
+export function cancelledEnding({ cause, sentence }: CancelReason, { message }: Ending): Ending {
+  const words = [sentence, message].filter((part) => part);
+  return { outcome: 'failed', cause, ...(words.length > 0 && { message: words.join(' ') }) };
+}
+
+/** Causes of which the sandbox knows more than the executor, which sees only how a command ended. */
+export function sandboxKnowsMore({ cause }: Ending): boolean {
+  return cause === 'out-of-memory' || cause === 'disk-full' || cause === 'inodes-exhausted';
+}
+
+/** The ending that the executor told, with what the sandbox's kernel tells besides: which process, how much, where. */
+export function refineEnding(ending: Ending, { memory, volume }: Shortages, size: SandboxSize): Ending {
+  switch (ending.cause) {
+    case 'out-of-memory':
+      return memory ? refined(ending, explainMemory(memory, size)) : ending;
+    case 'disk-full':
+    case 'inodes-exhausted': {
+      const { cause } = ending;
+      return volume ? refined(ending, { cause, message: describeVolume(cause, volume, size) }) : ending;
+    }
+    default:
+      return ending;
+  }
+}
+
+function refined(ending: Ending, { cause, message }: Explanation): Ending {
+  return { ...ending, cause, message: [ending.message, message].filter((part) => part).join(' ') };
 }

@@ -4,7 +4,7 @@ import { type Executor, endedWithoutResult } from './boot.ts';
 import type { CacheFrame } from './cache/entry-transfer.ts';
 import type { RunCache } from './cache/run-cache.ts';
 import { Conversation, normalTimestamp } from './conversation.ts';
-import type { Ending } from './ending.ts';
+import { cancelledEnding, type Ending } from './ending.ts';
 import type { LiveRun } from './live-run.ts';
 
 /**
@@ -35,13 +35,21 @@ export async function execute(
       }
     } finally {
       // What came before a violation was said all the same.
-      await run.report.append(lines);
+      await take(run, lines);
     }
     if (result) {
       endExecute();
       return endingOfResult(run, result);
     }
   }
+}
+
+/** Lines are waited for here, and not by the sandbox, while the spool is full. */
+async function take(run: LiveRun, lines: readonly NewLine[]): Promise<void> {
+  if (lines.length === 0) return;
+  run.timeLimits.lineWaits();
+  await run.report.append(lines);
+  run.timeLimits.lineRead();
 }
 
 type Result = Extract<FrameFromExecutor, { type: 'result' }>;
@@ -64,7 +72,13 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
     case 'step': {
       const timestamp = normalTimestamp(frame.timestamp);
       run.report.moveStep(frame.step + 1, frame.status, timestamp);
-      return frame.status === 'running' ? [run.report.headerOf(frame.step + 1, timestamp)] : [];
+      if (frame.status !== 'running') {
+        run.timeLimits.stepEnded();
+        return [];
+      }
+      const header = run.report.headerOf(frame.step + 1, timestamp);
+      run.timeLimits.stepBegan(header.text);
+      return [header];
     }
     case 'log': {
       const timestamp = normalTimestamp(frame.timestamp);
@@ -79,6 +93,8 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
 
 function endingOfResult(run: LiveRun, result: Result): Ending {
   if (result.outcome === 'succeeded') return { outcome: 'succeeded' };
-  const cause = run.cancellation.requested ?? result.cause ?? 'program-error';
-  return { outcome: 'failed', cause, ...(result.message && { message: result.message }) };
+  const { cause = 'program-error', message } = result;
+  const told: Ending = { outcome: 'failed', cause, ...(message && { message }) };
+  const reason = run.cancellation.requested;
+  return reason ? cancelledEnding(reason, told) : told;
 }

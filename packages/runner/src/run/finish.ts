@@ -1,4 +1,4 @@
-import { type Ending, refineEnding } from './ending.ts';
+import { type Ending, refineEnding, sandboxKnowsMore } from './ending.ts';
 import type { LiveRun } from './live-run.ts';
 
 const maximumMessageCharacters = 8_192;
@@ -10,12 +10,12 @@ const maximumConsoleLines = 100;
  */
 export async function finish(run: LiveRun, reached: Ending): Promise<void> {
   run.cancellation.close();
-  const lastLines = consoleLines(run, reached);
+  run.timeLimits.close();
+  const ending = await explained(run, reached);
   await Promise.all([
     run.phases.measure('destroy', run.resources.destroyAll()),
-    run.report.complete(reached, lastLines),
+    run.report.complete(ending, consoleLines(run, ending)),
   ]);
-  const ending = refineEnding(reached, await run.sandbox?.exited);
   try {
     if (mayRunElsewhere(run, ending)) run.log.warn({}, 'A run is left to another runner');
     else await tellEnding(run, ending);
@@ -24,6 +24,17 @@ export async function finish(run: LiveRun, reached: Ending): Promise<void> {
   } finally {
     run.lease.end();
     await run.report.close();
+  }
+}
+
+/** With what the sandbox can tell about it as long as it is there. */
+async function explained(run: LiveRun, reached: Ending): Promise<Ending> {
+  if (!run.sandbox || !sandboxKnowsMore(reached)) return reached;
+  try {
+    return refineEnding(reached, await run.sandbox.shortages(), run.size);
+  } catch (error) {
+    run.log.warn({ err: error }, 'A sandbox could not tell what it had run out of');
+    return reached;
   }
 }
 

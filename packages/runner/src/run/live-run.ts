@@ -1,10 +1,12 @@
 import {
   type ClaimResponse,
+  completeSize,
   maskPatterns,
   maskWith,
   type NetworkSettings,
   type RunCallResponse,
   type RunOutline,
+  type SandboxSize,
   type SecretPatterns,
 } from '@slipway/core';
 import { RunCalls } from '../control-plane-client/calls.ts';
@@ -20,6 +22,7 @@ import { HeldResources } from './held-resources.ts';
 import { Lease } from './lease.ts';
 import { type MonotonicClock, Phases } from './phases.ts';
 import { RunReport } from './report.ts';
+import { TimeLimitWatch } from './time-limits.ts';
 
 /** What every run of one runner shares. */
 export interface RunnerContext {
@@ -40,6 +43,7 @@ export class LiveRun {
   readonly phases: Phases;
   readonly resources: HeldResources;
   readonly cancellation: Cancellation;
+  readonly timeLimits: TimeLimitWatch;
   readonly lease: Lease;
   readonly report: RunReport;
   /** Whether the control plane may have handed out the job. Before that the run has done nothing. */
@@ -60,6 +64,10 @@ export class LiveRun {
     this.phases = new Phases(clock);
     this.resources = new HeldResources(this.log);
     this.cancellation = new Cancellation((reason) => this.stop(reason));
+    const { sandbox, graceSeconds } = claim.run;
+    this.timeLimits = new TimeLimitWatch(sandbox.timeLimits, (sentence) =>
+      this.cancellation.request('timed-out', graceSeconds, sentence),
+    );
     this.lease = new Lease({
       leaseSeconds: claim.leaseSeconds,
       heartbeatSeconds,
@@ -82,6 +90,10 @@ export class LiveRun {
       now: () => new Date(),
       refused: (error) => this.stop(error),
     });
+  }
+
+  get size(): SandboxSize {
+    return completeSize(this.outline.sandbox.size, this.context.options.size);
   }
 
   /** Aborted when the run must end before it has a result; the reason is the error that says why. */

@@ -1,7 +1,7 @@
 import { boot } from './boot.ts';
 import { openRunCache } from './cache/open-run-cache.ts';
 import { deliverJob } from './deliver-job.ts';
-import { type Ending, endingOfError } from './ending.ts';
+import { cancelledEnding, type Ending, endingOfError } from './ending.ts';
 import { execute } from './execute.ts';
 import { finish } from './finish.ts';
 import type { LiveRun } from './live-run.ts';
@@ -31,6 +31,6 @@ function endingOfFailure(run: LiveRun, error: unknown): Ending {
   const ending = endingOfError(run.stopped.aborted ? run.stopped.reason : error);
   if (ending.cause === 'internal-error')
     run.log.error({ err: error }, 'A run failed by a fault of the runner');
-  const cause = run.cancellation.requested;
-  return cause && ending.cause === 'executor-crashed' ? { ...ending, cause } : ending;
+  const reason = run.cancellation.requested;
+  return reason && ending.cause === 'executor-crashed' ? cancelledEnding(reason, ending) : ending;
 }

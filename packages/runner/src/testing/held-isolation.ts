@@ -14,6 +14,7 @@ import type {
   SandboxExit,
   SandboxSpec,
 } from '../isolation/isolation.ts';
+import type { Shortages } from '../isolation/shortages.ts';
 
 const boot: SandboxBoot = {
   accelerated: null,
@@ -33,6 +34,8 @@ export class HeldSandbox implements Sandbox {
   readonly received: FrameToExecutor[] = [];
   /** When `destroy` was first called, by the monotonic clock; undefined before. */
   destroyedAt: number | undefined;
+  /** What its kernel tells. */
+  knownShortages: Shortages = { memory: null, processRefusals: 0, volume: null };
   /** Set to make the next calls of `destroy` fail. */
   destroyFailures = 0;
   readonly #inside: Duplex;
@@ -79,6 +82,10 @@ export class HeldSandbox implements Sandbox {
 
   attach(): Promise<void> {
     return Promise.resolve();
+  }
+
+  shortages(): Promise<Shortages> {
+    return Promise.resolve(this.knownShortages);
   }
 
   signal(): void {}

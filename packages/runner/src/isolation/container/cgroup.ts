@@ -8,8 +8,22 @@ export interface SandboxCgroup {
   readonly directories: readonly string[];
   /** Where each of them belongs inside the container, below `/sys/fs/cgroup`. */
   readonly mounts: readonly { readonly source: string; readonly destination: string }[];
-  /** How many processes of the sandbox the kernel has killed because the memory limit was reached. */
-  outOfMemoryKills(): number;
+  readonly counters: CgroupCounters;
+}
+
+/** What the kernel counts for one sandbox. They can be read until its control groups are removed. */
+export interface CgroupCounters {
+  /** Processes that were killed for want of memory. */
+  memoryKills(): number;
+  /** Most memory used so far, files that can be dropped at any time included. */
+  memoryPeakBytes(): number;
+  /** Processes and threads that were refused. */
+  processRefusals(): number;
+}
+
+/** The name of a sandbox's control groups. */
+export function groupName({ id }: { readonly id: string }): string {
+  return `slipway-${id}`;
 }
 
 const root = '/sys/fs/cgroup';
@@ -59,7 +73,11 @@ function unified(directory: string): SandboxCgroup {
   return {
     directories: [directory],
     mounts: [{ source: directory, destination: root }],
-    outOfMemoryKills: () => counter(join(directory, 'memory.events')),
+    counters: {
+      memoryKills: () => named('oom_kill', join(directory, 'memory.events')),
+      memoryPeakBytes: () => number(join(directory, 'memory.peak')),
+      processRefusals: () => named('max', join(directory, 'pids.events')),
+    },
   };
 }
 
@@ -87,7 +105,11 @@ function perController(
       source,
       destination: join(root, controller),
     })),
-    outOfMemoryKills: () => counter(join(controllers.memory, 'memory.oom_control')),
+    counters: {
+      memoryKills: () => named('oom_kill', join(controllers.memory, 'memory.oom_control')),
+      memoryPeakBytes: () => number(join(controllers.memory, 'memory.max_usage_in_bytes')),
+      processRefusals: () => named('max', join(controllers.pids, 'pids.events')),
+    },
   };
 }
 
@@ -100,6 +122,10 @@ function ownDirectory(controller: string): string {
   return existsSync(directory) ? directory : join(root, controller);
 }
 
-function counter(path: string): number {
-  return Number(/^oom_kill (\d+)$/m.exec(readFileSync(path, 'utf8'))?.[1] ?? 0);
+function named(name: string, path: string): number {
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(readFileSync(path, 'utf8'))?.[1] ?? 0);
+}
+
+function number(path: string): number {
+  return Number(readFileSync(path, 'utf8'));
 }

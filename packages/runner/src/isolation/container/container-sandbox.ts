@@ -3,8 +3,10 @@ import { release } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { destruction } from '../destruction.ts';
 import type { Sandbox, SandboxBoot, SandboxExit, SandboxSpec } from '../isolation.ts';
-import { createCgroup } from './cgroup.ts';
+import type { Shortages } from '../shortages.ts';
+import { type CgroupCounters, createCgroup, groupName } from './cgroup.ts';
 import { explainExit } from './exit-explanation.ts';
+import { countedShortages, volumeRoom } from './shortages.ts';
 import { type Supervisor, spawnSupervisor } from './supervisor.ts';
 import { bundlePaths, crun, discardVolume } from './supervisor-script.ts';
 import { type CgroupSweeper, watchCgroups } from './sweeper.ts';
@@ -31,31 +33,36 @@ export class ContainerSandbox implements Sandbox {
   readonly #folder: string;
   readonly #supervisor: Supervisor;
   readonly #sweeper: CgroupSweeper;
+  readonly #counters: CgroupCounters;
 
   private constructor(
     spec: SandboxSpec,
     folder: string,
     supervisor: Supervisor,
     sweeper: CgroupSweeper,
-    outOfMemoryKills: () => number,
+    counters: CgroupCounters,
   ) {
     this.#spec = spec;
     this.#folder = folder;
     this.#supervisor = supervisor;
     this.#sweeper = sweeper;
     this.channel = supervisor.channel;
-    this.exited = supervisor.ended.then((end) => explainExit(end, spec, outOfMemoryKills()));
+    this.#counters = counters;
+    this.exited = supervisor.ended.then((end) => {
+      const volume = end.volume && { ...end.volume, folders: [] };
+      return explainExit(end, spec, { ...countedShortages(spec, counters), volume });
+    });
     this.started = supervisor.started.then(hostBoot);
     // Whoever does not ask whether it started still learns from `exited` how it ended.
     this.started.catch(() => {});
   }
 
   static async start(spec: SandboxSpec, folder: string): Promise<ContainerSandbox> {
-    const cgroup = createCgroup(`slipway-${spec.id}`, spec.size, spec.pidLimit);
+    const cgroup = createCgroup(groupName(spec), spec.size, spec.pidLimit);
     const sweeper = watchCgroups(cgroup.directories);
     try {
       const supervisor = spawnSupervisor(spec, folder, cgroup);
-      return new ContainerSandbox(spec, folder, supervisor, sweeper, cgroup.outOfMemoryKills);
+      return new ContainerSandbox(spec, folder, supervisor, sweeper, cgroup.counters);
     } catch (error) {
       await sweeper.sweep();
       throw error;
@@ -73,6 +80,12 @@ export class ContainerSandbox implements Sandbox {
     } finally {
       closeSync(device);
     }
+  }
+
+  async shortages(): Promise<Shortages> {
+    // Once it is gone, so is its volume.
+    const volume = await volumeRoom(this.#supervisor, this.#folder).catch(() => null);
+    return { ...countedShortages(this.#spec, this.#counters), volume };
   }
 
   signal(name: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {

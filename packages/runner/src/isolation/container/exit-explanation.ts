@@ -1,9 +1,8 @@
 import { constants } from 'node:os';
 import type { SandboxExit, SandboxSpec } from '../isolation.ts';
+import { explainShortages, type Shortages } from '../shortages.ts';
 import type { SupervisorEnd } from './supervisor.ts';
 
-/** Less than 1 MiB, of 4 KiB blocks: whatever failed then failed for want of space. */
-const fullVolumeBlocks = 256;
 const shellSignalBase = 128;
 
 /**
@@ -13,7 +12,7 @@ const shellSignalBase = 128;
 export function explainExit(
   end: SupervisorEnd,
   { size }: Pick<SandboxSpec, 'size'>,
-  outOfMemoryKills: number,
+  shortages: Shortages,
 ): SandboxExit {
   const exit = { exitCode: null, signal: null, cause: null };
   if (end.status === null) {
@@ -25,15 +24,8 @@ export function explainExit(
 
   const signal = signalName(end.status - shellSignalBase);
   const how = signal === null ? { ...exit, exitCode: end.status } : { ...exit, signal };
-  if (outOfMemoryKills > 0) {
-    const killed = outOfMemoryKills === 1 ? 'a process' : `${outOfMemoryKills} processes`;
-    const message = `The kernel killed ${killed} of the sandbox at its memory limit of ${size.memoryMiB} MiB.`;
-    return { ...how, cause: 'out-of-memory', message };
-  }
-  if (end.status !== 0 && (end.freeVolumeBlocks ?? fullVolumeBlocks) < fullVolumeBlocks) {
-    return { ...how, cause: 'disk-full', message: `The volume of ${size.volumeGiB} GiB is full.` };
-  }
-  return { ...how, message: end.lastOutput };
+  const explained = end.status === 0 ? undefined : explainShortages(shortages, size);
+  return { ...how, message: end.lastOutput, ...explained };
 }
 
 function signalName(number: number): string | null {

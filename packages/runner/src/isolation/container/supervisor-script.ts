@@ -43,6 +43,19 @@ export function crun(folder: string, ...command: readonly string[]): string[] {
  */
 const shutDown = 'open V, "<", shift or die $!; $flags = pack "L", 2; ioctl V, 0x8004587d, $flags or die $!';
 
+/** Looks for this long at the folders of the volume; it may hold millions of files. */
+const foldersDeadlineSeconds = 3;
+
+/**
+ * The command that lists the folders of the volume, in the supervisor's namespaces: their sizes (bytes, or files) and
+ * paths as in the sandbox, a line each. A line's end in a name, which could make lines of its own, is shown as `?`.
+ */
+export function listFolders(folder: string, by: 'bytes' | 'files'): string[] {
+  const unit = by === 'files' ? '--inodes' : '--block-size=1';
+  const list = `cd "$1" && timeout ${foldersDeadlineSeconds} du -0 --one-file-system --max-depth=3 ${unit} . | tr '\\n\\0' '?\\n' | sort -rn | head -100`;
+  return ['sh', '-c', list, 'slipway-folders', `${folder}/volume/upper`];
+}
+
 /** The command that does it, in the supervisor's namespaces. */
 export function discardVolume(folder: string): string[] {
   return ['perl', '-e', shutDown, `${folder}/volume`];
@@ -55,7 +68,8 @@ export function discardVolume(folder: string): string[] {
  *
  *   `supervisor <process id on the host>`
  *   `started`
- *   `exited <status as a shell has it> <free blocks of the volume>`, or `failed` and why on standard error
+ *   `exited <status as a shell has it> <free bytes of the volume> <its free files> <all its files>`, or `failed` and why
+ *   on standard error
  *
  * Arguments: 1 folder, 2 size of the volume in GiB, 3 host name, 4 name server, 5 gateway, 6 machine id, 7… directories of the control groups.
  */
@@ -109,6 +123,6 @@ wait "$container" || status=$?
 echo ended >&7
 wait "$listener"
 if [ -s crun.log ]; then cat crun.log >&2; fi
-echo "exited $status $(stat -f -c %a volume)"
+echo "exited $status $(stat -f -c '%a %S %d %c' volume)"
 perl -e '${shutDown}' volume 2> /dev/null || true
 `;

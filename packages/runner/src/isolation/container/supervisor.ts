@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { type SandboxSpec, SandboxStartError } from '../isolation.ts';
+import type { VolumeRoom } from '../shortages.ts';
 import type { SandboxCgroup } from './cgroup.ts';
 import { ociConfiguration } from './oci-configuration.ts';
 import { bundlePaths, onStarted, supervisorScript } from './supervisor-script.ts';
@@ -13,7 +14,8 @@ export interface SupervisorEnd {
   readonly started: boolean;
   /** Exit status of the container as a shell has it: 128 + n for signal n. Null when it was killed together with it. */
   readonly status: number | null;
-  readonly freeVolumeBlocks: number | null;
+  /** Null when it could not be told any more. */
+  readonly volume: Omit<VolumeRoom, 'folders'> | null;
   /** The last that container and supervisor wrote to standard output and error. */
   readonly lastOutput: string;
 }
@@ -24,11 +26,13 @@ export interface Supervisor {
   /** Rejects with a `SandboxStartError` when the container will never start. */
   readonly started: Promise<void>;
   readonly ended: Promise<SupervisorEnd>;
+  /** Process id on the host of the first process in the namespaces; rejects when there will never be one. */
+  readonly firstProcess: Promise<number>;
   /**
-   * Runs a command inside the supervisor's mount and PID namespaces; `descriptor` becomes its descriptor 3.
-   * Throws when it fails or takes more than ten seconds.
+   * Runs a command inside the supervisor's mount and PID namespaces; `descriptor` becomes its descriptor 3. Answers what
+   * it wrote to standard output. Throws when it fails or takes more than ten seconds.
    */
-  run(argv: readonly string[], descriptor?: number): Promise<void>;
+  run(argv: readonly string[], descriptor?: number): Promise<string>;
   /** Kills everything in the namespaces; `ended` tells when it is gone. */
   kill(): Promise<void>;
 }
@@ -110,11 +114,18 @@ function start(
     const one = () => {
       open -= 1;
       if (open > 0) return;
-      const exit = /^exited (\d+) (\d+)$/m.exec(reports);
+      const exit = /^exited (\d+) (\d+) (\d+) (\d+) (\d+)$/m.exec(reports);
+      const [, status, freeBlocks, blockBytes, freeFiles, totalFiles] = (exit ?? []).map(Number);
       resolve({
         started: /^started$/m.test(reports),
-        status: exit === null ? null : Number(exit[1]),
-        freeVolumeBlocks: exit === null ? null : Number(exit[2]),
+        status: status ?? null,
+        volume:
+          freeBlocks === undefined ||
+          blockBytes === undefined ||
+          freeFiles === undefined ||
+          totalFiles === undefined
+            ? null
+            : { freeBytes: freeBlocks * blockBytes, freeFiles, totalFiles },
         lastOutput: lastOutput.trim(),
       });
     };
@@ -138,15 +149,16 @@ function start(
         reject(new SandboxStartError(`The container did not start. ${end.lastOutput || 'It was killed.'}`)),
       );
     });
-  const firstProcess = reported(/^supervisor (\d+)$/m);
+  const firstProcess = reported(/^supervisor (\d+)$/m).then(Number);
   firstProcess.catch(() => {});
 
   return {
     channel,
     started: reported(/^(started)$/m).then(() => {}),
     ended,
+    firstProcess,
     async run(argv, descriptor) {
-      await runToEnd(
+      return runToEnd(
         ['nsenter', `--target=${await firstProcess}`, '--mount', '--pid', '--', ...argv],
         descriptor,
       );
@@ -156,7 +168,7 @@ function start(
       const first = await firstProcess.catch(() => null);
       if (first === null || outermost.exitCode !== null || outermost.signalCode !== null) return;
       try {
-        process.kill(Number(first), 'SIGKILL');
+        process.kill(first, 'SIGKILL');
       } catch (error) {
         // It ended by itself this moment, and the outermost process, which would have told, has yet to end.
         if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
@@ -165,20 +177,24 @@ function start(
   };
 }
 
-function runToEnd([command = '', ...rest]: readonly string[], descriptor?: number): Promise<void> {
+function runToEnd([command = '', ...rest]: readonly string[], descriptor?: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, rest, {
-      stdio: ['ignore', 'ignore', 'pipe', descriptor ?? 'ignore'],
+      stdio: ['ignore', 'pipe', 'pipe', descriptor ?? 'ignore'],
       timeout: commandTimeoutMilliseconds,
       killSignal: 'SIGKILL',
     });
+    let output = '';
     let errors = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
     child.stderr?.on('data', (chunk: Buffer) => {
       errors = (errors + chunk.toString()).slice(-keptOutputCharacters);
     });
     child.once('error', reject);
     child.once('close', (code, signal) => {
-      if (code === 0) resolve();
+      if (code === 0) resolve(output);
       else
         reject(
           new Error(`${command} in the sandbox ended with ${signal ?? `status ${code}`}: ${errors.trim()}`),

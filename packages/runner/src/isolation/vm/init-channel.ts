@@ -2,6 +2,8 @@ import type { Duplex } from 'node:stream';
 import * as z from 'zod';
 import { readLines } from './lines.ts';
 
+const count = z.number().int().nonnegative();
+
 /** What the guest's init tells, one line of JSON each (guest/README.md). */
 const guestEvent = z.discriminatedUnion('event', [
   z.object({ event: z.literal('boot'), kernelRelease: z.string().max(100), bootId: z.string().max(64) }),
@@ -9,12 +11,38 @@ const guestEvent = z.discriminatedUnion('event', [
   z.object({ event: z.literal('failed'), message: z.string() }),
   z.object({ event: z.literal('clock'), stepSeconds: z.number() }),
   z.object({ event: z.literal('attached'), name: z.string(), error: z.string().nullable() }),
-  z.object({ event: z.literal('out-of-memory'), kills: z.number().int(), process: z.string() }),
+  z.object({
+    event: z.literal('usage'),
+    cpuMicroseconds: count,
+    memoryBytes: count,
+    diskBytes: count,
+    receivedBytes: count,
+    sentBytes: count,
+  }),
+  z.object({
+    event: z.literal('shortages'),
+    /** Processes that the kernel killed for want of memory; the last one by name, empty where there is none. */
+    memoryKills: count,
+    killedProcess: z.string().max(64),
+    killedKibibytes: count,
+    outOf: z.enum(['container', 'guest']),
+    memoryPeakBytes: count,
+    memoryLimitBytes: count,
+    processRefusals: count,
+    freeBytes: count,
+    freeFiles: count,
+    totalFiles: count,
+  }),
+  z.object({
+    event: z.literal('folders'),
+    /** Whether all of the volume was looked at in the time for it. */
+    complete: z.boolean(),
+    folders: z.array(z.object({ path: z.string(), bytes: count, files: count })).max(100),
+  }),
   z.object({
     event: z.literal('exit'),
     code: z.number().int(),
     signal: z.number().int(),
-    volumeIsFull: z.boolean(),
     output: z.string(),
   }),
 ]);
@@ -59,7 +87,7 @@ export class InitChannel {
     this.#send(Buffer.concat([Buffer.from(`file ${path} ${bytes.length}\n`), bytes]));
   }
 
-  /** `start <end mark>`, `signal <number>`, `attach <name> <SCSI target>`. */
+  /** `start <end mark>`, `signal <number>`, `attach <name> <SCSI target>`, `shortages`, `folders <bytes|files>`. */
   send(message: string): void {
     this.#send(`${message}\n`);
   }

@@ -11,14 +11,12 @@ import {
   type SandboxSpec,
   SandboxStartError,
 } from '../isolation.ts';
+import type { Shortages } from '../shortages.ts';
 import { guestFiles } from './container-configuration.ts';
 import { ExecutorStream } from './executor-stream.ts';
-import {
-  destroyedExit,
-  explainContainerExit,
-  explainMachineEnd,
-  type GuestReports,
-} from './exit-explanation.ts';
+import { destroyedExit, explainContainerExit, explainMachineEnd } from './exit-explanation.ts';
+import { GuestReports } from './guest-reports.ts';
+import { HostMemoryWatch } from './host-memory-watch.ts';
 import { type GuestEvent, InitChannel } from './init-channel.ts';
 import { LateDevices } from './late-devices.ts';
 import { type Acceleration, descriptors, deviceArguments, machineCommand } from './qemu-command.ts';
@@ -59,7 +57,8 @@ export class VmSandbox implements Sandbox {
   readonly #formatted: Promise<void>;
   readonly #boot = Promise.withResolvers<SandboxBoot>();
   readonly #exit = Promise.withResolvers<SandboxExit>();
-  readonly #reports: GuestReports = {};
+  readonly #reports = new GuestReports();
+  readonly #hostMemory = new HostMemoryWatch();
   #booted: SandboxBoot | undefined;
   #shutdownReason: string | undefined;
 
@@ -95,10 +94,14 @@ export class VmSandbox implements Sandbox {
     );
     void qemu.ended.then((end) => {
       this.#init.close();
-      const { console, errors } = qemu;
-      this.#end(
-        explainMachineEnd(end, this.#shutdownReason, this.#reports, spec.size, console.lines, errors),
-      );
+      const machineEnd = {
+        qemu: end,
+        errors: qemu.errors,
+        reason: this.#shutdownReason,
+        killedForMemory: end.signal === 'SIGKILL' && this.#hostMemory.killed(qemu.pid),
+        consoleLines: qemu.console.lines,
+      };
+      this.#end(explainMachineEnd(machineEnd, this.#reports, spec.size));
     });
   }
 
@@ -147,6 +150,10 @@ export class VmSandbox implements Sandbox {
     this.started.then(() => this.#init.send(`signal ${constants.signals[signal]}`)).catch(() => {});
   }
 
+  shortages(): Promise<Shortages> {
+    return this.#reports.askShortages((message) => this.#init.send(message));
+  }
+
   #hear(event: GuestEvent): void {
     switch (event.event) {
       case 'boot':
@@ -162,16 +169,16 @@ export class VmSandbox implements Sandbox {
         if (this.#booted) this.#boot.resolve(this.#booted);
         break;
       case 'failed':
-        this.#reports.failure = event.message;
-        break;
-      case 'out-of-memory':
-        this.#reports.outOfMemory = event;
+      case 'usage':
+      case 'shortages':
+      case 'folders':
+        this.#reports.hear(event);
         break;
       case 'attached':
         this.#devices.hear(event);
         break;
       case 'exit':
-        this.#end(explainContainerExit(event, this.#reports, this.#spec.size));
+        this.#end(explainContainerExit(event, this.#reports.shortages, this.#spec.size));
         break;
       case 'clock':
         break;

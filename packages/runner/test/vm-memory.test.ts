@@ -1,0 +1,108 @@
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { appendFile, copyFile, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { cacheDirectory } from '../src/cache-directory.ts';
+import { compileInit } from '../src/guest/compile.ts';
+import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
+import { writeInitramfs } from '../src/guest/initramfs.ts';
+import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
+import { VmSandbox } from '../src/isolation/vm/vm-sandbox.ts';
+import { SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
+
+/** Whose memory runs out makes a difference to what a user can do about it. The container's is in vm-conformance. */
+const cache = cacheDirectory(process.env);
+const timeoutMilliseconds = 240_000;
+
+let guest: Guest;
+let bench: SandboxBench;
+const openBench = (changed: (folder: string) => Promise<Partial<Guest>> = async () => ({})) =>
+  SandboxBench.open(async (folder) =>
+    createVmIsolation({ guest: { ...guest, ...(await changed(folder)) }, folder, cacheDirectory: cache }),
+  );
+beforeAll(async () => {
+  guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
+  bench = await openBench();
+});
+afterEach(() => bench.clear());
+afterAll(() => bench.close());
+
+const takes = (mebibytes: number) => `dd if=/dev/zero of=/dev/null bs=${mebibytes}M count=1`;
+
+test(
+  'a guest whose kernel has no memory left tells so, and which process it killed',
+  async () => {
+    // An init that lets the container have more than the machine has.
+    const generous = await openBench(async (folder) => {
+      const initramfsPath = join(folder, '..', 'initramfs');
+      await compileInit(join(folder, '..', 'init'), ['RESERVED_KIBIBYTES=(-1024*1024)']);
+      await writeInitramfs(`${initramfsPath}.init`, [
+        { path: '/init', contents: await readFile(join(folder, '..', 'init')) },
+      ]);
+      await copyFile(guest.initramfsPath, initramfsPath);
+      await appendFile(initramfsPath, await readFile(`${initramfsPath}.init`));
+      return { initramfsPath };
+    });
+    const sandbox = await generous.start(`${takes(400)}; exit 9`, { size: { memoryMiB: 256 } });
+    const exit = await sandbox.exited;
+    await generous.close();
+    expect(exit).toMatchObject({ exitCode: 9, cause: 'guest-out-of-memory' });
+    expect(exit.message).toMatch(/The kernel of the virtual machine, of 256 MiB, killed the process "dd"/);
+  },
+  timeoutMilliseconds,
+);
+
+test(
+  'a machine that the host kills for want of memory is told so',
+  async () => {
+    const sandbox = await bench.start(`echo ready >&3; read go <&3; ${takes(300)}; sleep 600`);
+    await untilItWrites(sandbox, 'ready');
+    const group = new MemoryGroup(`slipway-test-${process.pid}`);
+    try {
+      if (!(sandbox instanceof VmSandbox) || sandbox.processId === undefined) throw new Error('no machine');
+      group.limitTo(sandbox.processId, 64);
+      sandbox.channel.write('go\n');
+      const exit = await sandbox.exited;
+      expect(exit).toMatchObject({ cause: 'host-out-of-memory' });
+      expect(exit.message).toContain('killed the virtual machine of 512 MiB');
+    } finally {
+      await bench.clear();
+      group.remove();
+    }
+  },
+  timeoutMilliseconds,
+);
+
+test(
+  'a machine that gets no memory from the host is told so',
+  async () => {
+    const sandbox = await bench.start('exit 0', { size: { memoryMiB: 1024 ** 3 } });
+    await expect(sandbox.started).rejects.toThrow('Cannot allocate memory');
+    expect(await sandbox.exited).toMatchObject({ cause: 'host-out-of-memory' });
+  },
+  timeoutMilliseconds,
+);
+
+/** A control group of this host, as an operator may have set one around a runner. */
+class MemoryGroup {
+  readonly #directory: string;
+  readonly #limitFile: string;
+
+  constructor(name: string) {
+    const versionOne = '/sys/fs/cgroup/memory';
+    this.#directory = join(existsSync(versionOne) ? versionOne : '/sys/fs/cgroup', name);
+    this.#limitFile = existsSync(versionOne) ? 'memory.limit_in_bytes' : 'memory.max';
+    mkdirSync(this.#directory);
+  }
+
+  /** What the process has already does not count here, but what it takes from now on. */
+  limitTo(processId: number, mebibytes: number): void {
+    writeFileSync(join(this.#directory, this.#limitFile), String(mebibytes * 1024 ** 2));
+    writeFileSync(join(this.#directory, 'cgroup.procs'), String(processId));
+    expect(readFileSync(join(this.#directory, 'cgroup.procs'), 'utf8').trim()).toBe(String(processId));
+  }
+
+  remove(): void {
+    rmdirSync(this.#directory);
+  }
+}
