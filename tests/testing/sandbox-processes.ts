@@ -45,6 +45,11 @@ export function descendants(pid: number): number[] {
   return children.flatMap((child) => [child, ...descendants(child)]);
 }
 
+/** Ids of the virtual machines that a process runs. */
+export function machinesBelow(pid: number): number[] {
+  return descendants(pid).filter((child) => /\(qemu-system-/.test(read(`/proc/${child}/stat`)));
+}
+
 /** Whether a process is there and not merely waiting for its parent to read its status. */
 export function isAlive(pid: number): boolean {
   if (!existsSync(`/proc/${pid}`)) return false;
