@@ -183,7 +183,10 @@ test('a deployment runs in a container, its secrets masked, and its end has a ca
     runner.process.kill('SIGTERM');
     await once(runner.process, 'exit');
   }
-  expect(await readdir(join(directory, 'first-runner'), { recursive: true })).toEqual(['volumes']);
+  expect(await readdir(join(directory, 'first-runner'), { recursive: true })).toEqual([
+    'dependency-cache',
+    'volumes',
+  ]);
 });
 
 test('the runner grows by at most 10 MB for each live run', async () => {
@@ -246,7 +249,7 @@ test('kill -9 of the runner ends its sandbox at once and leaves no file, mount o
   const traces = () =>
     hostTraces(['slipway-run-', dataDirectory], directory).filter(
       // The server has processes and files of its own; the folders that a runner makes may stay.
-      (line) => !/^process |^file server\b|^file second-runner(\/volumes)?$/.test(line),
+      (line) => !/^process |^file server\b|^file second-runner(\/volumes|\/dependency-cache)?$/.test(line),
     );
   const before = traces();
   const runner = await startRunnerProcess(dataDirectory);

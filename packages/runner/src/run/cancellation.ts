@@ -1,4 +1,4 @@
-import { RunEnded } from './ending.ts';
+import { type Ending, RunEnded } from './ending.ts';
 
 /** A cancelled executor has its grace and this long to say what became of it. */
 const afterGraceMilliseconds = 5_000;
@@ -71,4 +71,10 @@ export class Cancellation {
       graceSeconds * 1000 + afterGraceMilliseconds,
     );
   }
+}
+
+/** The ending of a run that was asked to end: it ended for that reason, whatever it says itself. */
+export function cancelledEnding({ cause, sentence }: CancelReason, { message }: Ending): Ending {
+  const words = [sentence, message].filter((part) => part);
+  return { outcome: 'failed', cause, ...(words.length > 0 && { message: words.join(' ') }) };
 }

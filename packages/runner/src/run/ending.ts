@@ -1,7 +1,6 @@
 import { type Cause, cause, type SandboxSize } from '@slipway/core';
 import type { SandboxExit } from '../isolation/isolation.ts';
 import { describeVolume, type Explanation, explainMemory, type Shortages } from '../isolation/shortages.ts';
-import type { CancelReason } from './cancellation.ts';
 
 /** How a run ended, as the control plane will be told. */
 export interface Ending {
@@ -49,12 +48,6 @@ export function endingOfExit(exit: SandboxExit): Ending {
     cause: exit.cause ?? 'executor-crashed',
     message: [exit.message, exit.cause ? '' : how].filter((part) => part !== '').join(' '),
   };
-}
-
-/** The ending of a run that was asked to end: it ended for that reason, whatever it says itself. */
-export function cancelledEnding({ cause, sentence }: CancelReason, { message }: Ending): Ending {
-  const words = [sentence, message].filter((part) => part);
-  return { outcome: 'failed', cause, ...(words.length > 0 && { message: words.join(' ') }) };
 }
 
 /** Causes of which the sandbox knows more than the executor, which sees only how a command ended. */

@@ -3,8 +3,9 @@ import type { NewLine } from '../log-spool/log-spool.ts';
 import { type Executor, endedWithoutResult } from './boot.ts';
 import type { CacheFrame } from './cache/entry-transfer.ts';
 import type { RunCache } from './cache/run-cache.ts';
+import { cancelledEnding } from './cancellation.ts';
 import { Conversation, normalTimestamp } from './conversation.ts';
-import { cancelledEnding, type Ending } from './ending.ts';
+import type { Ending } from './ending.ts';
 import type { LiveRun } from './live-run.ts';
 
 /**

@@ -1,7 +1,8 @@
 import { boot } from './boot.ts';
 import { openRunCache } from './cache/open-run-cache.ts';
+import { cancelledEnding } from './cancellation.ts';
 import { deliverJob } from './deliver-job.ts';
-import { cancelledEnding, type Ending, endingOfError } from './ending.ts';
+import { type Ending, endingOfError } from './ending.ts';
 import { execute } from './execute.ts';
 import { finish } from './finish.ts';
 import type { LiveRun } from './live-run.ts';
