@@ -117,6 +117,41 @@ export const sandboxOptions = () => [
     .argParser(list)
     .default([]),
 ];
+/** What the commands that ask a control plane have in common. */
+const apiOptions = () => [
+  new Option('--url <url>', 'URL of the control plane')
+    .env('PULUMI_BACKEND_URL')
+    .default('http://localhost:8900'),
+  dataDirectoryOption(),
+  jsonOption(),
+];
+export const sandboxTargetOptions = () => [
+  new Option('--stack <organization/project/stack>', 'what this stack asks for'),
+  new Option('--pool <organization/pool>', 'what this pool gives to its runs'),
+  ...apiOptions(),
+];
+export const sandboxChangeOptions = () => [
+  ...sandboxTargetOptions(),
+  new Option('--maximum', 'change the most that stacks may ask the pool for, not its defaults'),
+  new Option('--reset', 'forget all settings that are not named'),
+  new Option('--cpus <count>', 'virtual CPUs').argParser(positiveInteger),
+  new Option('--memory-mib <MiB>', 'memory').argParser(positiveInteger),
+  new Option('--volume-gib <GiB>', 'volume').argParser(positiveInteger),
+  new Option('--egress <mode>', 'what a run may reach: everything public, listed hosts, or nothing').choices([
+    'open',
+    'allow',
+    'none',
+  ]),
+  new Option('--allow-hosts <hosts>', 'names, *.names, addresses and networks (comma-separated)').argParser(
+    list,
+  ),
+  new Option('--run-seconds <seconds>', 'longest time of a run').argParser(positiveInteger),
+  new Option('--step-seconds <seconds>', 'longest time of each step').argParser(positiveInteger),
+  new Option('--silence-seconds <seconds>', 'longest time without a line in the log').argParser(
+    positiveInteger,
+  ),
+  new Option('--log-mib <MiB>', 'longest log of a run').argParser(positiveInteger),
+];
 export const runnerOptions = () => [
   setting('--server <url>', 'URL of the control plane'),
   setting('--pool-token <token>', 'token of the pool to work for'),

@@ -2,6 +2,7 @@ import { Command, type Option } from 'commander';
 import type { DoctorFlags } from './commands/doctor.ts';
 import type { QuickstartFlags } from './commands/quickstart.ts';
 import type { RunnerFlags } from './commands/runner.ts';
+import type { SandboxChanges, SandboxTarget } from './commands/sandbox.ts';
 import type { ServerFlags } from './commands/server.ts';
 import type { UpFlags } from './commands/up.ts';
 import { applyConfigurationFile, dropNegativeVariables } from './configuration.ts';
@@ -10,7 +11,9 @@ import {
   type JsonFlag,
   jsonOption,
   runnerOptions,
+  sandboxChangeOptions,
   sandboxOptions,
+  sandboxTargetOptions,
   serverOptions,
 } from './options.ts';
 import type { SetUpFlags } from './setup/setup.ts';
@@ -78,6 +81,24 @@ export function slipwayProgram(): Command {
     dataDirectoryOption(),
     ...sandboxOptions(),
   ]).action(async (flags: DoctorFlags) => (await import('./commands/doctor.ts')).doctor(flags));
+
+  const sandbox = command(
+    slipway,
+    'sandbox',
+    'size, time limits and egress of the sandboxes of a stack or pool',
+  );
+  command(
+    sandbox,
+    'show',
+    'show what a stack asks for and gets, or what a pool gives',
+    sandboxTargetOptions(),
+  ).action(async (flags: SandboxTarget) => (await import('./commands/sandbox.ts')).showSandbox(flags));
+  command(
+    sandbox,
+    'set',
+    'change what is named, for runs that are queued from now on',
+    sandboxChangeOptions(),
+  ).action(async (flags: SandboxChanges) => (await import('./commands/sandbox.ts')).setSandbox(flags));
 
   const image = command(slipway, 'image', 'executor images');
   command(image, 'build', 'build the default executor image from Debian packages, the CLI, Node and git', [
