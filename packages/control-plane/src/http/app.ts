@@ -13,19 +13,46 @@ import { badRequest, HttpError } from './errors.ts';
 /** Largest body after decompression: a state document of 20 MB fits several times. */
 const maximumBodyBytes = 64 * 1024 * 1024;
 
+/** How long a client may take. Answers may take as long as they like: a runner waits half a minute for a run. */
+export interface ClientTimeouts {
+  /** To send the head of a call. */
+  readonly headMilliseconds: number;
+  /** To send a call, body and all: the largest one at 220 kB/s. */
+  readonly callMilliseconds: number;
+  /** To send on what nobody reads, after an answer that did not wait for the body. */
+  readonly unreadMilliseconds: number;
+  /** How often slow clients are looked for. */
+  readonly lookMilliseconds: number;
+}
+
+const clientTimeouts: ClientTimeouts = {
+  headMilliseconds: 20_000,
+  callMilliseconds: 300_000,
+  unreadMilliseconds: 10_000,
+  lookMilliseconds: 5_000,
+};
+
 export interface AppOptions {
   readonly logger: FastifyServerOptions['logger'];
   readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
+  /** Others than the usual, for a test that wants to see them pass. */
+  readonly timeouts?: ClientTimeouts;
 }
 
 /** The HTTP server without routes: bodies as text (gzip or plain, bounded), errors as the CLI reads them. */
 export function createApp(options: AppOptions): FastifyInstance {
+  const { tls, timeouts = clientTimeouts } = options;
+  const patience = {
+    headersTimeout: timeouts.headMilliseconds,
+    connectionsCheckingInterval: timeouts.lookMilliseconds,
+  };
   const app = Fastify({
     logger: options.logger ?? false,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: maximumBodyBytes,
     routerOptions: { maxParamLength: 200 },
-    ...(options.tls ? { https: { cert: options.tls.certificate, key: options.tls.key } } : {}),
+    requestTimeout: timeouts.callMilliseconds,
+    ...(tls ? { https: { ...patience, cert: tls.certificate, key: tls.key } } : { http: patience }),
   }) as unknown as FastifyInstance;
 
   app.removeAllContentTypeParsers();
@@ -52,6 +79,13 @@ export function createApp(options: AppOptions): FastifyInstance {
   // Before the body is read: there is nobody to read it for.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) return answerNotFound(request, reply);
+  });
+  app.addHook('onResponse', async ({ raw }) => {
+    if (raw.complete) return;
+    const cutOff = () => {
+      if (!raw.complete) raw.destroy();
+    };
+    setTimeout(cutOff, timeouts.unreadMilliseconds).unref();
   });
   app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, request, reply) => {
     const status = error instanceof HttpError ? error.status : statusOf(error);
