@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { release } from 'node:os';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { cacheDirectory } from '../src/cache-directory.ts';
-import { compile } from '../src/guest/compile.ts';
+import { compile, compileInit } from '../src/guest/compile.ts';
 import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
 import { writeInitramfs } from '../src/guest/initramfs.ts';
 import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
@@ -97,6 +97,13 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
     expect(mounts).toContainEqual(expect.stringContaining(' /etc/machine-id /etc/machine-id '));
   });
 
+  test('cannot be stopped by the root of its container', async () => {
+    const crash = 'echo c > /proc/sysrq-trigger; reboot -f; poweroff -f; halt -f; kill -KILL 1';
+    const sandbox = await bench.start(`(${crash}) 2>/dev/null; echo alive >&3; exit 7`);
+    expect(await outputOf(sandbox)).toBe('alive\n');
+    expect(await sandbox.exited).toMatchObject({ exitCode: 7, cause: null });
+  });
+
   test('is a process without rights: a user of its own, no capabilities, system calls filtered', async () => {
     await bench.start('sleep 600');
     await bench.start('sleep 600');
@@ -150,29 +157,81 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
 });
 
 describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
-  /** A guest whose first process does something else. */
-  async function exitWithInit(source: string) {
-    const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
-    const bench = await SandboxBench.open(async (folder) => {
-      const initramfsPath = join(folder, '..', 'initramfs');
-      const init = join(folder, '..', 'init');
-      writeFileSync(`${init}.c`, source);
-      await compile([`${init}.c`], init);
-      await writeInitramfs(initramfsPath, [{ path: '/init', contents: readFileSync(init) }]);
-      return createVmIsolation({ guest: { ...guest, initramfsPath }, folder, cacheDirectory: cache });
-    });
-    const sandbox = await bench.start('exit 0');
-    const exit = await sandbox.exited;
-    await expect(sandbox.started).rejects.toThrow();
-    await bench.close();
-    return exit;
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'slipway-hostile-init-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  /** A program for the initramfs. */
+  async function compiled(sources: readonly string[]): Promise<Buffer> {
+    await compile(sources, join(folder, 'program'));
+    return readFileSync(join(folder, 'program'));
   }
 
-  test('by a panic of its kernel is told, with the end of the console', async () => {
+  /** A guest whose first process is another one. Where it is to go on as it should, our own is at `/own-init`. */
+  async function guestWithInit(source: string): Promise<Guest> {
+    const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
+    writeFileSync(join(folder, 'init.c'), source);
+    await compileInit(join(folder, 'own-init'));
+    const addition = join(folder, 'addition');
+    await writeInitramfs(addition, [
+      { path: '/init', contents: await compiled([join(folder, 'init.c')]) },
+      { path: '/own-init', contents: readFileSync(join(folder, 'own-init')) },
+    ]);
+    // Linux unpacks one archive after the other, and later files replace earlier ones.
+    const initramfsPath = join(folder, 'initramfs');
+    writeFileSync(
+      initramfsPath,
+      Buffer.concat([guest.initramfsPath, addition].map((path) => readFileSync(path))),
+    );
+    return { ...guest, initramfsPath };
+  }
+
+  async function exitWithInit(source: string, script = 'exit 0') {
+    const guest = await guestWithInit(source);
+    const bench = await SandboxBench.open((sandboxes) =>
+      createVmIsolation({ guest, folder: sandboxes, cacheDirectory: cache }),
+    );
+    const sandbox = await bench.start(script);
+    const exit = await sandbox.exited;
+    const hasStarted = await sandbox.started.then(
+      () => true,
+      () => false,
+    );
+    await bench.close();
+    return { ...exit, hasStarted };
+  }
+
+  test('by its first process having ended is told as a panic, with the end of the console', async () => {
     expect(await exitWithInit('int main(void) { return 7; }')).toMatchObject({
+      hasStarted: false,
       exitCode: null,
       cause: 'guest-panic',
       message: expect.stringContaining('Attempted to kill init'),
+    });
+  });
+
+  test('by a panic of its kernel in the middle of a run is told, with the words of the kernel', async () => {
+    // Beside our own init, which knows nothing of it: waits for the container, then has the kernel crash.
+    const source = `
+      #include <fcntl.h>
+      #include <sys/mount.h>
+      #include <sys/stat.h>
+      #include <unistd.h>
+      int main(void) {
+        if (fork() != 0) return execl("/own-init", "init", (char *)0);
+        mkdir("/kernel", 0700);
+        mount("proc", "/kernel", "proc", 0, 0);
+        while (access("/kernel/1/root/run/container.pid", F_OK) != 0) usleep(10000);
+        sleep(1);
+        return write(open("/kernel/sysrq-trigger", O_WRONLY), "c", 1) == 1;
+      }`;
+    expect(await exitWithInit(source, 'sleep 600')).toMatchObject({
+      hasStarted: true,
+      exitCode: null,
+      cause: 'guest-panic',
+      message: expect.stringMatching(/^.*Kernel panic - not syncing: sysrq triggered crash/),
     });
   });
 
