@@ -104,17 +104,22 @@ export class InitChannel {
       this.#options.violated(line === undefined ? 'a line without end' : 'a line that is no event');
       return;
     }
-    if (event.event === 'boot') this.#tellTime();
+    if (event.event === 'boot') this.#keepTellingTime();
+    // What it was told before has waited until it had booted.
+    if (event.event === 'started') this.#tellTime();
     this.#options.heard(event);
   }
 
-  #tellTime(): void {
+  #keepTellingTime(): void {
     if (this.#keepAlive !== undefined) return;
-    const { now, silenceSeconds } = this.#options;
-    const tell = () => this.send(`time ${(now() / 1000).toFixed(3)}`);
-    tell();
-    this.#keepAlive = setInterval(tell, silenceSeconds * 1000 * keepAliveShare);
+    this.#tellTime();
+    const milliseconds = this.#options.silenceSeconds * 1000 * keepAliveShare;
+    this.#keepAlive = setInterval(() => this.#tellTime(), milliseconds);
     this.#keepAlive.unref();
+  }
+
+  #tellTime(): void {
+    this.send(`time ${(this.#options.now() / 1000).toFixed(3)}`);
   }
 
   #send(message: string | Buffer): void {
