@@ -96,6 +96,10 @@ void container_output_read(void) {
   kept_output[kept_length] = '\0';
 }
 
+pid_t container_process_id(void) {
+  return container_process;
+}
+
 void container_signal(int number) {
   if (container_process > 0) kill(container_process, number);
 }

@@ -56,6 +56,7 @@ static void attach(const char *name, const char *target) {
 
 void handle_message(char *words, const char *body, size_t body_length) {
   char *verb = strsep(&words, " "), *first = strsep(&words, " "), *second = strsep(&words, " ");
+  char *third = strsep(&words, " ");
   if (strcmp(verb, "time") == 0 && first != NULL) clock_set(first);
   else if (strcmp(verb, "file") == 0) receive_file(first, body, body_length);
   else if (strcmp(verb, "start") == 0 && first != NULL) {
@@ -67,6 +68,9 @@ void handle_message(char *words, const char *body, size_t body_length) {
   else if (strcmp(verb, "attach") == 0) attach(first, second);
   else if (strcmp(verb, "shortages") == 0) shortages_report();
   else if (strcmp(verb, "folders") == 0 && first != NULL) folders_report(strcmp(first, "files") == 0);
+  else if (strcmp(verb, "cache") == 0 && third != NULL)
+    cache_mount((unsigned)strtoul(second, NULL, 10), strcmp(first, "new") == 0, strtol(third, NULL, 10));
+  else if (strcmp(verb, "seal-cache") == 0) cache_seal();
   else give_up("a message is not known: %s", verb);
 }
 

@@ -50,6 +50,12 @@ struct volume_room {
   long long free_bytes, used_bytes, total_bytes, free_files, total_files;
 };
 struct volume_room mounts_volume_room(void);
+/* The device of the disk at a SCSI target, once the kernel has it. Answers what went wrong, or NULL. */
+const char *mounts_find_late_disk(unsigned target, char *device, size_t size);
+
+/* cache.c: both report what came of it, while everything else goes on */
+void cache_mount(unsigned target, bool is_new, long milliseconds);
+void cache_seal(void);
 
 /* ports.c: the virtio-serial ports, by name */
 int port_open(const char *name, int flags);
@@ -69,6 +75,7 @@ void container_prepare(void);
 /* `end_mark` is written to the container's channel when nobody of the container can write to it any more. */
 void container_start(const char *end_mark);
 void container_signal(int number);
+pid_t container_process_id(void);
 /* A child of process 1 ended. */
 void container_child_ended(pid_t process, int status);
 int container_output_descriptor(void);

@@ -89,14 +89,20 @@ static bool find_scsi_disk(unsigned target, char *device, size_t size) {
   return found && access(device, R_OK) == 0;
 }
 
-static const char *mount_scsi_disk(const char *name, unsigned target) {
-  char device[300], folder[300];
+const char *mounts_find_late_disk(unsigned target, char *device, size_t size) {
   /* Only now: most containers never get a late device. */
   modules_load("/modules/late-devices");
-  for (int waited = 0; !find_scsi_disk(target, device, sizeof device); waited++) {
+  for (int waited = 0; !find_scsi_disk(target, device, size); waited++) {
     if (waited >= DEVICE_DEADLINE_MILLISECONDS) return "the disk did not appear";
     pause_milliseconds(1);
   }
+  return NULL;
+}
+
+static const char *mount_scsi_disk(const char *name, unsigned target) {
+  char device[300], folder[300];
+  const char *error = mounts_find_late_disk(target, device, sizeof device);
+  if (error != NULL) return error;
   snprintf(folder, sizeof folder, DEVICES "/%s", name);
   make_folder(folder);
   if (mount(device, folder, "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL) != 0) return strerror(errno);

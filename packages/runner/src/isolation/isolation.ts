@@ -62,10 +62,36 @@ export interface Sandbox {
    * nobody inside answers any more.
    */
   shortages(): Promise<Shortages>;
+  /** Where entries of the dependency cache are block devices; null where they have to be archives. */
+  readonly cacheDevice: CacheDevice | null;
   /** Sends a signal to the process of the sandbox. */
   signal(signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void;
   /** Ends the sandbox at once and proves that nothing of it is left. May be called twice. */
   destroy(): Promise<DestructionProof>;
+}
+
+/**
+ * The device of a dependency cache. What a sandbox writes to it is read by other sandboxes alone, never by this host.
+ *
+ * `folders` are absolute paths of folders inside that are there. All of them are mounted or none, and none later than
+ * `milliseconds` from now: whoever has given up waiting finds nothing changed. What the sandbox has at a folder stays
+ * visible below what the device holds for it.
+ */
+export interface CacheDevice {
+  /** From now on what is written to `folders` goes to `file`, which is empty now. */
+  mountNew(file: string, folders: readonly string[], milliseconds: number): Promise<void>;
+  /**
+   * Shows in `folders` what was written to the same ones when `file` was new; changes stay in the sandbox. Rejects with a
+   * `DamagedDevice` when the file is to blame.
+   */
+  mountKept(file: string, folders: readonly string[], milliseconds: number): Promise<void>;
+  /** Settles when everything written is in the new file. From then on nothing more gets into it. */
+  seal(milliseconds: number): Promise<void>;
+}
+
+/** What is on the device cannot be used. */
+export class DamagedDevice extends Error {
+  override readonly name = 'DamagedDevice';
 }
 
 export interface SandboxBoot {

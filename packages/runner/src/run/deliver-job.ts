@@ -9,10 +9,11 @@ import type { Prepared } from './prepare.ts';
  */
 export async function deliverJob(
   run: LiveRun,
-  { channel }: Executor,
+  executor: Executor,
   { image }: Prepared,
   cache: RunCache | undefined,
 ): Promise<void> {
+  const { channel } = executor;
   const endPhase = run.phases.begin('job');
   // The lease may have been counted from a late answer until its first renewal; the job needs one that holds.
   await run.unlessStopped(run.lease.renewed);
@@ -27,7 +28,7 @@ export async function deliverJob(
     job,
     network: run.context.network,
     imageEnvironment: image.config.environment,
-    ...(cache && { cacheTransfer: cache.serve(channel) }),
+    ...(cache && { cacheTransfer: cache.serve(executor) }),
   });
   run.cancellation.executorWorks((graceSeconds) => channel.send({ type: 'cancel', graceSeconds }));
   run.timeLimits.begin();

@@ -7,6 +7,7 @@ import {
   frameToExecutor,
 } from '@slipway/core';
 import type {
+  CacheDevice,
   DestructionProof,
   Isolation,
   Sandbox,
@@ -30,6 +31,7 @@ export class HeldSandbox implements Sandbox {
   readonly channel: Duplex;
   readonly started: Promise<SandboxBoot>;
   readonly exited: Promise<SandboxExit>;
+  readonly cacheDevice: CacheDevice | null;
   /** What was sent to the executor. */
   readonly received: FrameToExecutor[] = [];
   /** When `destroy` was first called, by the monotonic clock; undefined before. */
@@ -41,8 +43,9 @@ export class HeldSandbox implements Sandbox {
   readonly #inside: Duplex;
   readonly #exit = Promise.withResolvers<SandboxExit>();
 
-  constructor(spec: SandboxSpec, started: Promise<SandboxBoot>) {
+  constructor(spec: SandboxSpec, started: Promise<SandboxBoot>, cacheDevice: CacheDevice | null) {
     this.spec = spec;
+    this.cacheDevice = cacheDevice;
     this.started = started;
     this.exited = this.#exit.promise;
     [this.channel, this.#inside] = duplexPair();
@@ -105,6 +108,8 @@ export class HeldSandbox implements Sandbox {
 export class HeldIsolation implements Isolation {
   readonly kind = 'container';
   readonly sandboxes: HeldSandbox[] = [];
+  /** Of the sandboxes to come. */
+  cacheDevice: CacheDevice | null = null;
   /** What `create` does, where it is not to succeed. */
   createFailure: Error | undefined;
   started: Promise<SandboxBoot> = Promise.resolve(boot);
@@ -112,7 +117,7 @@ export class HeldIsolation implements Isolation {
 
   create(spec: SandboxSpec): Promise<Sandbox> {
     if (this.createFailure) return Promise.reject(this.createFailure);
-    const sandbox = new HeldSandbox(spec, this.started);
+    const sandbox = new HeldSandbox(spec, this.started, this.cacheDevice);
     this.sandboxes.push(sandbox);
     this.#created.resolve();
     this.#created = Promise.withResolvers<void>();

@@ -20,6 +20,8 @@ export class ContainerSandbox implements Sandbox {
   readonly channel: Duplex;
   readonly started: Promise<SandboxBoot>;
   readonly exited: Promise<SandboxExit>;
+  /** What another sandbox has written is never mounted by the kernel of this host. */
+  readonly cacheDevice = null;
   readonly destroy = destruction(async () => {
     // Only to be quick: where it fails, the volume is written back before it goes.
     await this.#supervisor.run(discardVolume(this.#folder)).catch(() => {});

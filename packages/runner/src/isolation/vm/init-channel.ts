@@ -12,6 +12,11 @@ const guestEvent = z.discriminatedUnion('event', [
   z.object({ event: z.literal('clock'), stepSeconds: z.number() }),
   z.object({ event: z.literal('attached'), name: z.string(), error: z.string().nullable() }),
   z.object({
+    event: z.enum(['cache-mounted', 'cache-sealed']),
+    error: z.string().nullable(),
+    diskIsDamaged: z.boolean(),
+  }),
+  z.object({
     event: z.literal('usage'),
     cpuMicroseconds: count,
     memoryBytes: count,
@@ -87,7 +92,7 @@ export class InitChannel {
     this.#send(Buffer.concat([Buffer.from(`file ${path} ${bytes.length}\n`), bytes]));
   }
 
-  /** `start <end mark>`, `signal <number>`, `attach <name> <SCSI target>`, `shortages`, `folders <bytes|files>`. */
+  /** A message of one line (guest/README.md). */
   send(message: string): void {
     this.#send(`${message}\n`);
   }

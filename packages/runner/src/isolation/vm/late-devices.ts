@@ -46,29 +46,43 @@ export class LateDevices {
     this.#waiting.clear();
   }
 
+  /**
+   * Gives the machine the disk that the open file is, which the caller may close then. Answers its SCSI target. A disk
+   * that is not read-only has to be open for writing too.
+   */
+  plug(descriptor: number, { isReadOnly }: { readonly isReadOnly: boolean }): Promise<number> {
+    const plugged = this.#queue.then(() => this.#plug(descriptor, isReadOnly));
+    this.#queue = plugged.catch(() => {});
+    return plugged;
+  }
+
   async #attach(name: string, path: string): Promise<void> {
-    if (this.#lastTarget === mostDevices) throw new SandboxStartError('No more devices can be attached.');
-    this.#lastTarget += 1;
-    const target = this.#lastTarget;
-    const node = `late${target}`;
-    const set = 100 + target;
     const descriptor = openSync(path, 'r');
-    try {
-      await this.#qmp.executeWithDescriptor(this.#sendDescriptorPath, descriptor, 'add-fd', {
-        'fdset-id': set,
-      });
-    } finally {
-      closeSync(descriptor);
-    }
-    const file = { driver: 'file', filename: `/dev/fdset/${set}`, locking: 'off' };
-    await this.#qmp.execute('blockdev-add', { ...file, 'node-name': node, 'read-only': true });
-    const disk = { driver: 'scsi-hd', bus: 'late.0', 'scsi-id': target, lun: 0 };
-    await this.#qmp.execute('device_add', { ...disk, drive: node, id: node });
+    const target = await this.#plug(descriptor, true).finally(() => closeSync(descriptor));
     const mounted = Promise.withResolvers<void>();
     this.#waiting.set(name, mounted);
     this.#init.send(`attach ${name} ${target}`);
     const late = new Error(`The guest did not take the device "${name}" in time.`);
     const deadline = setTimeout(() => mounted.reject(late), attachDeadlineMilliseconds);
     await mounted.promise.finally(() => clearTimeout(deadline));
+  }
+
+  async #plug(descriptor: number, isReadOnly: boolean): Promise<number> {
+    if (this.#lastTarget === mostDevices) throw new SandboxStartError('No more devices can be attached.');
+    this.#lastTarget += 1;
+    const target = this.#lastTarget;
+    const node = `late${target}`;
+    const set = 100 + target;
+    await this.#qmp.executeWithDescriptor(this.#sendDescriptorPath, descriptor, 'add-fd', {
+      'fdset-id': set,
+    });
+    const file = { driver: 'file', filename: `/dev/fdset/${set}`, locking: 'off', 'node-name': node };
+    const access = isReadOnly
+      ? { 'read-only': true }
+      : { 'read-only': false, discard: 'unmap', cache: { 'no-flush': true } };
+    await this.#qmp.execute('blockdev-add', { ...file, ...access });
+    const disk = { driver: 'scsi-hd', bus: 'late.0', 'scsi-id': target, lun: 0 };
+    await this.#qmp.execute('device_add', { ...disk, drive: node, id: node });
+    return target;
   }
 }

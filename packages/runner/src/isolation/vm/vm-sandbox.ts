@@ -12,6 +12,7 @@ import {
   SandboxStartError,
 } from '../isolation.ts';
 import type { Shortages } from '../shortages.ts';
+import { CacheDisk } from './cache-disk.ts';
 import { guestFiles } from './container-configuration.ts';
 import { ExecutorStream } from './executor-stream.ts';
 import { destroyedExit, explainContainerExit, explainMachineEnd } from './exit-explanation.ts';
@@ -40,6 +41,7 @@ export class VmSandbox implements Sandbox {
   readonly channel: Duplex;
   readonly started: Promise<SandboxBoot>;
   readonly exited: Promise<SandboxExit>;
+  readonly cacheDevice: CacheDisk;
   readonly destroy = destruction(async () => {
     this.#end(destroyedExit);
     await this.#qemu.kill();
@@ -88,6 +90,7 @@ export class VmSandbox implements Sandbox {
     });
     this.#devices = new LateDevices(this.#qmp, this.#init, parts.guest.sendDescriptorPath);
     for (const [path, contents] of guestFiles(spec)) this.#init.sendFile(path, contents);
+    this.cacheDevice = new CacheDisk(this.#devices, this.#init, spec.size.volumeGiB);
     formatted.then(
       () => this.#init.send(`start ${endMark}`),
       (error: unknown) => this.#cannotStart(error),
@@ -177,6 +180,10 @@ export class VmSandbox implements Sandbox {
       case 'attached':
         this.#devices.hear(event);
         break;
+      case 'cache-mounted':
+      case 'cache-sealed':
+        this.cacheDevice.hear(event);
+        break;
       case 'exit':
         this.#end(explainContainerExit(event, this.#reports.shortages, this.#spec.size));
         break;
@@ -199,6 +206,7 @@ export class VmSandbox implements Sandbox {
     this.#boot.reject(new SandboxStartError(exit.message, exit.cause ?? 'sandbox-failed'));
     this.#exit.resolve(exit);
     this.#devices.close();
+    this.cacheDevice.close();
   }
 }
 

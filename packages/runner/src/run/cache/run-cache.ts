@@ -8,8 +8,10 @@ import {
 import { type EntryIdentity, entryName } from '../../dependency-cache/entry-identity.ts';
 import type { EntryStore, KeptEntry } from '../../dependency-cache/entry-store.ts';
 import type { RunnerLog } from '../../runner-options.ts';
+import type { Executor } from '../boot.ts';
 import type { ExecutorChannel } from '../executor-channel.ts';
 import { ArchiveTransfer } from './archive-transfer.ts';
+import { DeviceTransfer } from './device-transfer.ts';
 import { type CacheFrame, type EntryTransfer, EntryUnavailable } from './entry-transfer.ts';
 
 /** What is left of the ten seconds is for the way to the executor and back. */
@@ -43,10 +45,12 @@ export class RunCache {
   }
 
   /** From now on there is a sandbox to bring an entry into. Answers how that is done. */
-  serve(channel: ExecutorChannel): CacheTransfer {
+  serve({ sandbox: { cacheDevice: device }, channel }: Executor): CacheTransfer {
     const { store } = this.#options;
     this.#channel = channel;
-    this.#transfer = new ArchiveTransfer({ store, channel, entryIsUnusable: () => this.#forgetOwn() });
+    this.#transfer = device
+      ? new DeviceTransfer({ store, channel, device })
+      : new ArchiveTransfer({ store, channel, entryIsUnusable: () => this.#forgetOwn() });
     return this.#transfer.kind;
   }
 
