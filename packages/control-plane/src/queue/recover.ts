@@ -8,39 +8,49 @@ import { recoveryOf } from './rules.ts';
 import { type RunRecord, runColumns } from './run.ts';
 import { wakeClaims } from './wake-up.ts';
 
-/** So many runs are recovered in one transaction. */
-const batchSize = 50;
 const intervalMilliseconds = 1000;
 
 /**
  * Takes runs from runners that gave no sign of life: a runner destroys its sandbox before its lease ends, and
- * `free_after_end_seconds` after that end the run is no longer its own. Answers how many runs were taken.
+ * `free_after_end_seconds` after that end the run is no longer its own. Each is taken by itself, so that one that cannot
+ * be does not keep the others. Answers those that could not be taken, with what was in the way.
  */
-export async function recoverLostRuns(controlPlane: ControlPlane): Promise<number> {
-  let recovered = 0;
+export async function recoverLostRuns(controlPlane: ControlPlane): Promise<ReadonlyMap<string, unknown>> {
+  const failures = new Map<string, unknown>();
   for (;;) {
-    const count = await recoverBatch(controlPlane);
-    recovered += count;
-    if (count < batchSize) return recovered;
+    const run = await recoverNext(controlPlane, failures);
+    if (run === 'none') return failures;
   }
 }
 
-async function recoverBatch({ db, now, log }: ControlPlane): Promise<number> {
-  return db.transaction().execute(async (tx) => {
-    const { rows } = await sql<RunRecord>`
-      SELECT ${runColumns} FROM runs
-      WHERE state IN ('claimed', 'running')
-        AND lease_ends_at <= now() - make_interval(secs => free_after_end_seconds)
-      ORDER BY lease_ends_at LIMIT ${batchSize}
-      FOR UPDATE SKIP LOCKED`.execute(tx);
-    for (const run of rows) {
-      const recovery = recoveryOf(run);
-      log.warn({ runId: run.id, state: run.state, recovery: recovery.kind }, 'a runner was lost');
-      if (recovery.kind === 'requeue') await requeue(tx, run.id);
-      else await endRun(tx, run.id, recovery, now());
-    }
-    return rows.length;
-  });
+/** Takes the run that was lost first, those apart that `failures` names; adds to them when it cannot. */
+async function recoverNext(
+  { db, now, log }: ControlPlane,
+  failures: Map<string, unknown>,
+): Promise<'done' | 'none'> {
+  let lost: RunRecord | undefined;
+  try {
+    return await db.transaction().execute(async (tx) => {
+      const { rows } = await sql<RunRecord>`
+        SELECT ${runColumns} FROM runs
+        WHERE state IN ('claimed', 'running')
+          AND lease_ends_at <= now() - make_interval(secs => free_after_end_seconds)
+          AND NOT id = ANY(${[...failures.keys()]}::uuid[])
+        ORDER BY lease_ends_at LIMIT 1
+        FOR UPDATE SKIP LOCKED`.execute(tx);
+      lost = rows[0];
+      if (!lost) return 'none';
+      const recovery = recoveryOf(lost);
+      if (recovery.kind === 'requeue') await requeue(tx, lost.id);
+      else await endRun(tx, lost.id, recovery, now());
+      log.warn({ runId: lost.id, state: lost.state, recovery: recovery.kind }, 'a runner was lost');
+      return 'done';
+    });
+  } catch (error) {
+    if (!lost) throw error;
+    failures.set(lost.id, error);
+    return 'done';
+  }
 }
 
 /** The run keeps its number, so it is the head of its lane again. What the lost runner logged is forgotten. */
@@ -69,10 +79,20 @@ export function keepRecovering(app: FastifyInstance, controlPlane: ControlPlane)
 }
 
 async function recoverUntil(controlPlane: ControlPlane, signal: AbortSignal): Promise<void> {
+  const { log } = controlPlane;
+  let reported = new Set<string>();
   while (!signal.aborted) {
-    await recoverLostRuns(controlPlane).catch((error: unknown) =>
-      controlPlane.log.error({ err: error }, 'lost runs could not be recovered; trying again'),
-    );
+    try {
+      const failures = await recoverLostRuns(controlPlane);
+      for (const [runId, err] of failures) {
+        // It is tried again every second, and said once.
+        if (!reported.has(runId))
+          log.error({ runId, err }, 'a lost run could not be recovered; trying again');
+      }
+      reported = new Set(failures.keys());
+    } catch (error) {
+      log.error({ err: error }, 'lost runs could not be looked for; trying again');
+    }
     await sleep(intervalMilliseconds, undefined, { signal }).catch(() => undefined);
   }
 }

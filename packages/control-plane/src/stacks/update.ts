@@ -180,17 +180,24 @@ export async function endUpdatesOfRun(db: Database, runId: string, now: Date): P
   );
 }
 
-/** Ends the updates whose lease has ended, of one stack or of all. */
+/**
+ * Ends the updates whose lease has ended, of one stack or of all. Outside of a transaction each is ended by itself: one
+ * that cannot be does not keep the others, and is told by an `AggregateError` in the end.
+ */
 export async function endExpiredUpdates(db: Database, now: Date, stackId?: string): Promise<void> {
   const { rows } = await sql<{ id: string }>`
     SELECT id FROM updates WHERE state = 'running' AND lease_ends_at <= now()
-      AND (${stackId ?? null}::uuid IS NULL OR stack_id = ${stackId ?? null})`.execute(db);
-  await endUpdates(
-    db,
-    rows.map(({ id }) => id),
-    'failed',
-    now,
-  );
+      AND (${stackId ?? null}::uuid IS NULL OR stack_id = ${stackId ?? null})
+    ORDER BY lease_ends_at`.execute(db);
+  const failures: unknown[] = [];
+  for (const { id } of rows) {
+    await endUpdates(db, [id], 'failed', now).catch((error: unknown) => {
+      if (db.isTransaction) throw error;
+      failures.push(new Error(`The update ${id} could not be ended`, { cause: error }));
+    });
+  }
+  if (failures.length > 0)
+    throw new AggregateError(failures, `${failures.length} updates could not be ended`);
 }
 
 /** Cancels an update: its CLI learns of it by its lease, which is refused from now on. */
