@@ -2,7 +2,7 @@ import { projectName, stackName } from '@slipway/core';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { z } from 'zod';
-import type { ControlPlane } from '../control-plane.ts';
+import { allUrls, type ControlPlane } from '../control-plane.ts';
 import { badRequest, conflict, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken, userToken } from '../identity/index.ts';
@@ -70,7 +70,7 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
             .returning('id')
             .executeTakeFirstOrThrow();
           if (stateText && stateText !== 'null') {
-            await writeCheckpoint(tx, id, 0, splitState(stateText, controlPlane.urls));
+            await writeCheckpoint(tx, id, 0, splitState(stateText, allUrls(controlPlane.urls)));
           }
         });
       } catch (error) {
