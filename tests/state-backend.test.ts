@@ -136,6 +136,20 @@ test('state is exported, edited, imported', async () => {
   expect(await user.expectRun(folder, ...up)).toContain('3 unchanged');
 });
 
+test('a state with secrets is imported into its own stack, and into another that then reads them', async () => {
+  const folder = await project('secret-state', `exports.key = pulumi.secret('canary-key');`);
+  await user.expectRun(folder, ...up);
+  const [sealed, clear] = [join(folder, 'sealed.json'), join(folder, 'clear.json')];
+  await writeFile(sealed, await user.expectRun(folder, 'stack', 'export'));
+  await writeFile(clear, await user.expectRun(folder, 'stack', 'export', '--show-secrets'));
+  for (const file of [sealed, clear]) await user.expectRun(folder, 'stack', 'import', '--file', file);
+  await user.expectRun(folder, 'stack', 'init', 'local/other');
+  for (const file of [sealed, clear]) {
+    await user.expectRun(folder, 'stack', 'import', '--force', '--file', file);
+    expect(await user.expectRun(folder, 'stack', 'output', 'key', '--show-secrets')).toContain('canary-key');
+  }
+});
+
 test('an empty stack can be exported and imported again', async () => {
   const folder = await project('empty', '');
   await writeFile(join(folder, 'state.json'), await user.expectRun(folder, 'stack', 'export'));

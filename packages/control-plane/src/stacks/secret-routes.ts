@@ -4,8 +4,9 @@ import type { ControlPlane } from '../control-plane.ts';
 import { badRequest } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken } from '../identity/index.ts';
-import { AuthenticationFailed, Seal, secretTexts } from '../secrets/index.ts';
+import { AuthenticationFailed, type Seal, secretTexts } from '../secrets/index.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
+import { stateSeal } from './state-seal.ts';
 
 /**
  * Secrets of configuration and state: the service secrets provider of the CLI. What a run gets or gives in clear is
@@ -25,7 +26,7 @@ export function secretRoutes(app: FastifyInstance, controlPlane: ControlPlane): 
       { method: 'POST', path: `${stackPath}/${name}`, access: userOrJobToken, params: stackParams, body },
       async (call) => {
         const stack = await openStack(controlPlane, call.principal, call.params);
-        const cryptor = new Cryptor(new Seal(masterKey, stack.id, 'state'));
+        const cryptor = new Cryptor(stateSeal(masterKey, stack.id));
         const answered = answer(cryptor, call.body);
         if (call.principal.kind === 'job') await runSecrets.learn(db, call.principal.runId, cryptor.texts());
         return answered;

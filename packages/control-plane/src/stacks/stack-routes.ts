@@ -2,16 +2,18 @@ import { projectName, stackName } from '@slipway/core';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { z } from 'zod';
-import { allUrls, type ControlPlane } from '../control-plane.ts';
+import type { ControlPlane } from '../control-plane.ts';
 import { badRequest, conflict, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken, userToken } from '../identity/index.ts';
 import { countResources, writeCheckpoint } from './checkpoint.ts';
+import { refuseForeignSecrets } from './foreign-secrets.ts';
 import { listStacks } from './list-stacks.ts';
 import { findValue } from './raw-json.ts';
 import { renameStack } from './rename.ts';
 import { ensureProject, isDuplicate, openStack, stackParams, stackPath, stackTags } from './stack.ts';
 import { splitState } from './state-document.ts';
+import { stateSeal } from './state-seal.ts';
 import { endExpiredUpdates, lastUpdate } from './update.ts';
 
 const projectPath = '/api/stacks/:organization/:project';
@@ -70,7 +72,9 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
             .returning('id')
             .executeTakeFirstOrThrow();
           if (stateText && stateText !== 'null') {
-            await writeCheckpoint(tx, id, 0, splitState(stateText, allUrls(controlPlane.urls)));
+            const state = splitState(stateText, controlPlane.urls);
+            await refuseForeignSecrets(stateText, stateSeal(controlPlane.masterKey, id));
+            await writeCheckpoint(tx, id, 0, state);
           }
         });
       } catch (error) {
