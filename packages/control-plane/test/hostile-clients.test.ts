@@ -65,16 +65,41 @@ test('a journal that makes no state does not keep lost runs from being recovered
 });
 
 test('a journal grows to its bound and no further; what it holds stays', async () => {
-  const { stack, updateId, write } = await startHostileRun('large-journal');
-  const nearlyFull = 256 * 1024 * 1024 - 300;
-  await sql`UPDATE updates SET journal_bytes = ${nearlyFull} WHERE id = ${updateId}`.execute(database());
-  const urn = 'urn:pulumi:large-journal::shop::a:b:C::kept';
-  const entry = { version: 1, kind: 1, sequenceID: 1, operationID: 1, state: { urn, type: 'a:b:C' } };
-  expect(await write('PATCH', 'journalentries', { entries: [entry] })).toMatchObject({ status: 204 });
-  const next = { ...entry, sequenceID: 2, operationID: 2 };
-  expect(await write('PATCH', 'journalentries', { entries: [next, next] })).toMatchObject({ status: 413 });
-  const { body } = await server.call('GET', `${stack}/export`);
-  expect(body).toMatchObject({ deployment: { resources: [{ urn }] } });
+  const { updateId, write } = await startHostileRun('large-journal');
+  await sql`
+    INSERT INTO journal_entries (update_id, sequence, entry)
+    SELECT ${updateId}, 100 + n, repeat(' ', 64 * 1024 * 1024) FROM generate_series(1, 4) AS n`.execute(
+    database(),
+  );
+  const entry = { version: 1, kind: 0, sequenceID: 1, operationID: 1 };
+  expect(await write('PATCH', 'journalentries', { entries: [entry] })).toMatchObject({ status: 413 });
+});
+
+test('the events of an update grow to their bound and no further; those that come twice count once', async () => {
+  const { updateId, write } = await startHostileRun('many-events');
+  const stored = () =>
+    sql`SELECT event_bytes::int AS bytes, (SELECT count(*)::int FROM engine_events WHERE update_id = id) AS count
+      FROM updates WHERE id = ${updateId}`.execute(database());
+  const event = (sequence: number) => ({
+    sequence,
+    timestamp: 1,
+    stdoutEvent: { message: 'x'.repeat(1000) },
+  });
+  for (let round = 0; round < 3; round += 1) {
+    expect(await write('POST', 'events/batch', { events: [event(0), event(1)] })).toMatchObject({
+      status: 204,
+    });
+    const bytes = 2 * (JSON.stringify(event(0)).length + 64);
+    expect((await stored()).rows).toEqual([{ bytes, count: 2 }]);
+  }
+  const nearlyFull = 256 * 1024 * 1024 - 1200;
+  await sql`UPDATE updates SET event_bytes = ${nearlyFull} WHERE id = ${updateId}`.execute(database());
+  expect(await write('POST', 'events/batch', { events: [event(2)] })).toMatchObject({ status: 204 });
+  expect(await write('POST', 'events/batch', { events: [event(3)] })).toEqual({
+    status: 413,
+    body: { code: 413, message: 'Content Too Large: the events of an update have at most 256 MiB.' },
+  });
+  expect((await stored()).rows).toMatchObject([{ count: 3 }]);
 });
 
 test('the token of an update opens nothing any more a while after its end', async () => {

@@ -26,6 +26,15 @@ test('events are read in order, each once, to the last, in whatever order they a
   expect(await update.page('4')).toMatchObject({ sequences: [5, 6], continuationToken: null });
 });
 
+test('a token beyond all numbers of events is refused, and one that is no number', async () => {
+  const { path } = await TestUpdate.start(server, await server.makeStack('tokens'));
+  const status = async (token: string) =>
+    (await server.call('GET', `${path}/events?continuationToken=${token}`)).status;
+  expect(await status('2147483647')).toBe(200);
+  for (const token of ['2147483648', '99999999999999999999', '-1', '1.5', 'next'])
+    expect(await status(token), token).toBe(400);
+});
+
 test('more events than a page holds are all read', async () => {
   const stack = await server.makeStack('many-events');
   const update = await TestUpdate.start(server, stack);

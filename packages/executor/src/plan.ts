@@ -10,8 +10,7 @@ import { restoreCache } from './steps/restore-cache.ts';
 import { saveCache } from './steps/save-cache.ts';
 
 /** The steps of a deployment, in order. */
-export function planSteps(job: Job): Step[] {
-  const { operation, options, preRunCommands } = job;
+export function planSteps({ operation, options, preRunCommands }: Job): Step[] {
   const cache: RunCache = { mayBeSaved: false, wasRestored: false };
   const removesStack = operation === 'destroy' && options.deleteAfterDestroy;
   return [
@@ -23,7 +22,7 @@ export function planSteps(job: Job): Step[] {
       preRunCommand(script, preRunCommands.length === 1 ? null : index + 1),
     ),
     ...(options.skipInstallDependencies ? [] : [downloadDependencies]),
-    ...pulumiOperation(job),
+    pulumiOperation(operation),
     // Last of all: what is saved is written to no more.
     ...(removesStack ? [removeStack] : options.cacheDependencies ? [saveCache(cache)] : []),
   ];

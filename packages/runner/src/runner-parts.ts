@@ -30,19 +30,15 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     ensureToolbox({ cacheDirectory, report }),
     openDependencyCache(options),
   ]);
-  const images = createImageStore({ cacheDirectory, report });
   return {
     isolation,
-    images,
+    images: createImageStore({ cacheDirectory, report }),
     toolbox,
     measureHost: () => measureHost(volumeFolder(options)),
     ...(dependencyCache && { dependencyCache }),
     createNetwork: (egress) => createGatedNetwork(options, egress),
     isolationSentence: sentence,
-    close: async () => {
-      await dependencyCache?.settled();
-      await images.close();
-    },
+    close: async () => dependencyCache?.settled(),
   };
 }
 

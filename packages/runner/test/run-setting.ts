@@ -27,11 +27,7 @@ export class RunSetting implements AsyncDisposable {
         reference,
         digest: 'sha256:1111',
         erofsPath: '/nowhere',
-        config: {
-          environment: { NODE_OPTIONS: '--inspect' },
-          user: { userId: 0, groupId: 0, home: '/root' },
-        },
-        release: () => Promise.resolve(),
+        config: { environment: { NODE_OPTIONS: '--inspect' } },
       }),
   };
   dependencyCache: EntryStore | undefined;

@@ -1,3 +1,6 @@
+import { isUtf8 } from 'node:buffer';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -5,7 +8,7 @@ import Fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify';
-import { HttpError } from './errors.ts';
+import { badRequest, HttpError } from './errors.ts';
 
 /** Largest body after decompression: a state document of 20 MB fits several times. */
 const maximumBodyBytes = 64 * 1024 * 1024;
@@ -36,7 +39,7 @@ export interface AppOptions {
   readonly timeouts?: ClientTimeouts;
 }
 
-/** The HTTP server without routes: bodies as they are received, bounded, and errors as the CLI reads them. */
+/** The HTTP server without routes: bodies as text (gzip or plain, bounded), errors as the CLI reads them. */
 export function createApp(options: AppOptions): FastifyInstance {
   const { tls, timeouts = clientTimeouts } = options;
   const patience = {
@@ -53,7 +56,24 @@ export function createApp(options: AppOptions): FastifyInstance {
   }) as unknown as FastifyInstance;
 
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
+    // Decoding would put U+FFFD in the place of what is no UTF-8: state would change on its way.
+    if (isUtf8(body)) done(null, body.toString('utf8'));
+    else done(badRequest('Bad Request: the body is not UTF-8.'));
+  });
+  app.addHook('preParsing', async (request, _reply, payload) => {
+    const encoding = request.headers['content-encoding'];
+    if (encoding === undefined || encoding === 'identity') return payload;
+    if (encoding !== 'gzip')
+      throw new HttpError(415, `Unsupported content encoding "${encoding}": use gzip.`);
+    const unpacked = createGunzip();
+    // Fastify compares it with the Content-Length.
+    Object.defineProperty(unpacked, 'receivedEncodedLength', { get: () => unpacked.bytesWritten });
+    // Whoever reads the body sees its errors; of a body that nobody reads (or no more) there is nothing to tell.
+    unpacked.on('error', () => undefined);
+    pipeline(payload, unpacked, () => undefined);
+    return unpacked;
+  });
 
   app.setNotFoundHandler(answerNotFound);
   // Before the body is read: there is nobody to read it for.
@@ -70,8 +90,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, request, reply) => {
     const status = error instanceof HttpError ? error.status : statusOf(error);
     if (status >= 500) request.log.error({ err: error, url: request.url }, 'a call failed');
-    const message =
-      status >= 500 ? 'Internal Server Error: see the log of the control plane.' : error.message;
+    const message = messageOf(error, status, request);
     reply.code(status).send({ code: status, message });
   });
   return app;
@@ -82,7 +101,15 @@ function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyRe
   return reply.code(404).send({ code: 404, message });
 }
 
+function messageOf(error: Error & { code?: string }, status: number, request: FastifyRequest): string {
+  if (status >= 500) return 'Internal Server Error: see the log of the control plane.';
+  if (error.code !== 'FST_ERR_CTP_BODY_TOO_LARGE') return error.message;
+  const maximumBytes = request.routeOptions.bodyLimit ?? maximumBodyBytes;
+  return `Content Too Large: the body of this call has at most ${maximumBytes / 1024 / 1024} MiB.`;
+}
+
 function statusOf(error: { statusCode?: number; code?: string }): number {
+  if (error.code === 'Z_DATA_ERROR' || error.code === 'Z_BUF_ERROR') return 400;
   // PostgreSQL stores no U+0000 in text, and no \u0000 in jsonb.
   if (error.code === '22021' || error.code === '22P05') return 400;
   return error.statusCode ?? 500;

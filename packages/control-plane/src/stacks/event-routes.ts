@@ -1,10 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
-import { badRequest } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken } from '../identity/index.ts';
-import { engineEvent, readEvents, storeEvents } from './events.ts';
+import { continuationToken, engineEvent, readEvents, storeEvents } from './events.ts';
 import { leaseLost, openUpdate, updateParams, updatePath, updateToken } from './open-update.ts';
 import { elementsOf } from './raw-json.ts';
 import { endExpiredUpdates } from './update.ts';
@@ -34,7 +33,7 @@ export function eventRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
     },
   );
 
-  const eventsQuery = z.object({ continuationToken: z.string().optional() });
+  const eventsQuery = z.object({ continuationToken: continuationToken.default(0) });
   route(
     app,
     controlPlane,
@@ -47,11 +46,8 @@ export function eventRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
     },
     async ({ principal, params, query, reply }) => {
       const update = await openUpdate(controlPlane, principal, params);
-      const from = Number(query.continuationToken ?? 0);
-      if (!Number.isSafeInteger(from) || from < 0)
-        throw badRequest('Bad Request: this is no continuation token.');
       await endExpiredUpdates(db, controlPlane.now(), update.stackId);
-      const { events, next } = await readEvents(db, update.id, from);
+      const { events, next } = await readEvents(db, update.id, query.continuationToken);
       reply.type('application/json');
       return `{"events":[${events.join(',')}],"continuationToken":${next === null ? 'null' : `"${next}"`}}`;
     },

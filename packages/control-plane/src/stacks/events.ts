@@ -2,24 +2,37 @@ import type { SecretPatterns } from '@slipway/core';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Database } from '../database/database.ts';
+import { HttpError } from '../http/errors.ts';
 import { maskEvent } from './mask-event.ts';
+
+/** The numbers of events are kept in 32 bits; the one behind the last event is a continuation token. */
+const maximumSequence = 2 ** 31 - 2;
+
+/** All events of an update, at most. */
+const maximumEventBytes = 256 * 1024 * 1024;
+
+/** What an event takes besides its text, roughly: events without any fill a database as well. */
+const eventOverheadBytes = 64;
 
 /** An engine event (`apitype.EngineEvent`): what is needed to order it and to read its summary; its text is kept. */
 export const engineEvent = z.object({
-  sequence: z
-    .number()
-    .int()
-    .min(0)
-    .max(2 ** 31 - 2),
+  sequence: z.number().int().min(0).max(maximumSequence),
   summaryEvent: z.object({ resourceChanges: z.record(z.string(), z.number()).nullish() }).optional(),
 });
 export type EngineEvent = z.infer<typeof engineEvent> & { readonly text: string };
+
+/** From which event on somebody reads: the number of that event. */
+export const continuationToken = z.coerce
+  .number('a continuation token is a number')
+  .int()
+  .min(0)
+  .max(maximumSequence + 1);
 
 const pageSize = 500;
 
 /**
  * Stores events by their numbers, each once, with `secrets` hidden: what a program prints and what its resources
- * answer reaches the server in events, past the executor that masks the log. Without `secrets` they stay as they are.
+ * answer reaches the server in events, past the executor that masks the log. Without `secrets` they stay as they are. Throws 413 when the update would have too many.
  */
 export async function storeEvents(
   db: Database,
@@ -28,17 +41,24 @@ export async function storeEvents(
   secrets: SecretPatterns | undefined,
 ): Promise<void> {
   if (events.length === 0) return;
-  await db
-    .insertInto('engine_events')
-    .values(
-      events.map((event) => ({
-        update_id: updateId,
-        sequence: event.sequence,
-        event: secrets ? maskEvent(secrets, event.text) : event.text,
-      })),
+  const texts = events.map(({ text }) => (secrets ? maskEvent(secrets, text) : text));
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + eventOverheadBytes, 0);
+  const { rows } = await sql`
+    WITH held AS (
+      SELECT id FROM updates WHERE id = ${updateId} AND event_bytes + ${bytes} <= ${maximumEventBytes} FOR UPDATE
+    ), stored AS (
+      INSERT INTO engine_events (update_id, sequence, event)
+      SELECT held.id, e.sequence, e.event
+      FROM held, unnest(${events.map(({ sequence }) => sequence)}::int[], ${texts}::text[]) AS e (sequence, event)
+      ON CONFLICT DO NOTHING
+      RETURNING octet_length(event) + ${eventOverheadBytes}::int AS bytes
     )
-    .onConflict((conflict) => conflict.doNothing())
-    .execute();
+    UPDATE updates SET event_bytes = event_bytes + (SELECT coalesce(sum(bytes), 0) FROM stored)
+    WHERE id IN (SELECT id FROM held) RETURNING id`.execute(db);
+  if (rows.length === 0) {
+    const maximumMiB = maximumEventBytes / 1024 / 1024;
+    throw new HttpError(413, `Content Too Large: the events of an update have at most ${maximumMiB} MiB.`);
+  }
   const changes = events.findLast((event) => event.summaryEvent)?.summaryEvent?.resourceChanges;
   if (changes) {
     await db

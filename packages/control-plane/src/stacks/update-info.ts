@@ -7,8 +7,6 @@ export interface UpdateRecord {
   readonly stackId: string;
   readonly runId: string | null;
   readonly kind: UpdateKind;
-  /** It changes nothing: a `preview`, or a dry run of another kind. */
-  readonly isPreview: boolean;
   readonly result: 'not-started' | 'in-progress' | 'succeeded' | 'failed';
   readonly version: number;
   readonly message: string;
@@ -37,7 +35,6 @@ function recordOf(row: UpdateRow): UpdateRecord {
     stackId: row.stack_id,
     runId: row.run_id,
     kind: row.kind,
-    isPreview: row.is_preview,
     result: row.result ?? (row.state === 'running' ? 'in-progress' : 'not-started'),
     version: row.version,
     message: row.message,

@@ -1,6 +1,5 @@
-import type { Job, Operation } from '@slipway/core';
+import type { Operation } from '@slipway/core';
 import type { Step } from '../step.ts';
-import { detectDrift, remediateDrift, remediation } from './drift.ts';
 import { pulumiStep } from './pulumi-step.ts';
 
 interface Invocation {
@@ -14,20 +13,17 @@ interface Invocation {
 }
 
 /** As the Automation API does it: without a preview of its own, which would come first in the deployment's updates. */
-const invocations: Record<Exclude<Operation, 'detect-drift'>, Invocation> = {
+const invocations: Record<Operation, Invocation> = {
   update: { stepName: 'pulumi update', arguments: ['up', '--yes', '--skip-preview'] },
   preview: { stepName: 'pulumi preview', arguments: ['preview'] },
   refresh: { stepName: 'pulumi refresh', arguments: ['refresh', '--yes', '--skip-preview'] },
   destroy: { stepName: 'pulumi destroy', arguments: ['destroy', '--yes', '--skip-preview'] },
-  'remediate-drift': { stepName: 'pulumi up', arguments: remediation },
+  'detect-drift': { stepName: 'pulumi refresh', arguments: ['refresh', '--preview-only'] },
+  'remediate-drift': { stepName: 'pulumi up', arguments: ['up', '--refresh', '--yes', '--skip-preview'] },
 };
 
-/** The steps that carry out the operation of the deployment. */
-export function pulumiOperation({ operation, options }: Pick<Job, 'operation' | 'options'>): Step[] {
-  if (operation === 'detect-drift') {
-    const drift = { isFound: false };
-    return [detectDrift(drift), ...(options.remediateIfDriftDetected ? [remediateDrift(drift)] : [])];
-  }
+/** Runs the operation of the deployment. */
+export function pulumiOperation(operation: Operation): Step {
   const { stepName, arguments: words } = invocations[operation];
-  return [pulumiStep(stepName, words)];
+  return pulumiStep(stepName, words);
 }

@@ -1,1 +1,0 @@
-export { driftRoutes } from './routes.ts';
