@@ -28,6 +28,11 @@ export interface ControlPlaneUrls {
   readonly others: readonly string[];
 }
 
+/** All URLs of this server, the public one first. */
+export function allUrls({ publicUrl, others }: ControlPlaneUrls): readonly string[] {
+  return [publicUrl, ...others];
+}
+
 export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;

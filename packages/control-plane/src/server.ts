@@ -9,6 +9,7 @@ import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { migrate } from './database/migrate.ts';
 import { dependencyCacheRoutes } from './dependency-caches/index.ts';
 import { deploymentRoutes, deploymentRuns } from './deployments/index.ts';
+import { driftRoutes } from './drift/index.ts';
 import { exampleRoutes } from './examples/index.ts';
 import { createApp } from './http/app.ts';
 import { CallsUnderWay } from './http/calls-under-way.ts';
@@ -98,6 +99,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   });
   stackRoutes(app, controlPlane, { leaseSeconds: options.updateLeaseSeconds ?? 300 });
   deploymentRoutes(app, controlPlane);
+  driftRoutes(app, controlPlane);
   dependencyCacheRoutes(app, controlPlane);
   poolRoutes(app, controlPlane);
   queueRoutes(app, controlPlane, { deployment: deployments });

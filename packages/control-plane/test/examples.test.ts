@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type ClientRequest, get, type IncomingMessage, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Server, startServer } from '../src/server.ts';
 
@@ -47,3 +48,18 @@ test('calls for the examples that never end take a bounded number of processes, 
   }
   await vi.waitFor(async () => expect(await statusOfFetch()).toBe(200), { timeout: 20_000 });
 }, 60_000);
+
+test('git may send its wishes packed', async () => {
+  const wishes = gzipSync('0014command=ls-refs\n0000');
+  const response = await fetch(`${server.url}/examples.git/git-upload-pack`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/x-git-upload-pack-request',
+      'content-encoding': 'gzip',
+      'git-protocol': 'version=2',
+    },
+    body: new Uint8Array(wishes),
+  });
+  expect(response.status).toBe(200);
+  expect(await response.text()).toBe('0000');
+});

@@ -65,14 +65,16 @@ test('a journal that makes no state does not keep lost runs from being recovered
 });
 
 test('a journal grows to its bound and no further; what it holds stays', async () => {
-  const { updateId, write } = await startHostileRun('large-journal');
-  await sql`
-    INSERT INTO journal_entries (update_id, sequence, entry)
-    SELECT ${updateId}, 100 + n, repeat(' ', 64 * 1024 * 1024) FROM generate_series(1, 4) AS n`.execute(
-    database(),
-  );
-  const entry = { version: 1, kind: 0, sequenceID: 1, operationID: 1 };
-  expect(await write('PATCH', 'journalentries', { entries: [entry] })).toMatchObject({ status: 413 });
+  const { stack, updateId, write } = await startHostileRun('large-journal');
+  const nearlyFull = 256 * 1024 * 1024 - 300;
+  await sql`UPDATE updates SET journal_bytes = ${nearlyFull} WHERE id = ${updateId}`.execute(database());
+  const urn = 'urn:pulumi:large-journal::shop::a:b:C::kept';
+  const entry = { version: 1, kind: 1, sequenceID: 1, operationID: 1, state: { urn, type: 'a:b:C' } };
+  expect(await write('PATCH', 'journalentries', { entries: [entry] })).toMatchObject({ status: 204 });
+  const next = { ...entry, sequenceID: 2, operationID: 2 };
+  expect(await write('PATCH', 'journalentries', { entries: [next, next] })).toMatchObject({ status: 413 });
+  const { body } = await server.call('GET', `${stack}/export`);
+  expect(body).toMatchObject({ deployment: { resources: [{ urn }] } });
 });
 
 test('the events of an update grow to their bound and no further; those that come twice count once', async () => {

@@ -14,13 +14,13 @@ export class TestUpdate {
   readonly path: string;
   readonly version: number;
   readonly #server: TestServer;
-  readonly #authorization: string;
+  readonly authorization: string;
 
   private constructor(server: TestServer, path: string, version: number, token: string) {
     this.#server = server;
     this.path = path;
     this.version = version;
-    this.#authorization = `update-token ${token}`;
+    this.authorization = `update-token ${token}`;
   }
 
   /** Makes an update that is not started, and answers its path. */
@@ -48,7 +48,7 @@ export class TestUpdate {
   }
 
   async call(method: string, name: string, body: object | string): Promise<number> {
-    const authorization = this.#authorization;
+    const { authorization } = this;
     return (await this.#server.call(method, `${this.path}/${name}`, body, { authorization })).status;
   }
 

@@ -10,7 +10,8 @@ import { restoreCache } from './steps/restore-cache.ts';
 import { saveCache } from './steps/save-cache.ts';
 
 /** The steps of a deployment, in order. */
-export function planSteps({ operation, options, preRunCommands }: Job): Step[] {
+export function planSteps(job: Job): Step[] {
+  const { operation, options, preRunCommands } = job;
   const cache: RunCache = { mayBeSaved: false, wasRestored: false };
   const removesStack = operation === 'destroy' && options.deleteAfterDestroy;
   return [
@@ -22,7 +23,7 @@ export function planSteps({ operation, options, preRunCommands }: Job): Step[] {
       preRunCommand(script, preRunCommands.length === 1 ? null : index + 1),
     ),
     ...(options.skipInstallDependencies ? [] : [downloadDependencies]),
-    pulumiOperation(operation),
+    ...pulumiOperation(job),
     // Last of all: what is saved is written to no more.
     ...(removesStack ? [removeStack] : options.cacheDependencies ? [saveCache(cache)] : []),
   ];

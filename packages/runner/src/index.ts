@@ -4,7 +4,12 @@ export { measureHost } from './capacity/host-resources.ts';
 export { ensureGuest } from './guest/ensure-guest.ts';
 export { chooseDefaultImage } from './images/default-choice.ts';
 export type { Image, ImageConfig } from './images/image.ts';
-export { createImageStore, type ImageStore } from './images/image-store.ts';
+export {
+  createImageStore,
+  type HeldImage,
+  type ImageProgress,
+  type ImageStore,
+} from './images/image-store.ts';
 export { ImageUnavailableError } from './images/image-unavailable.ts';
 export type { Isolation, Sandbox } from './isolation/isolation.ts';
 export { detectAcceleration } from './isolation/vm/acceleration.ts';

@@ -1,7 +1,7 @@
 import type { CapacityOptions, EgressPolicy, IsolationKind, SandboxSize } from '@slipway/core';
 import type { HostResources } from './capacity/host-resources.ts';
 import type { EntryStore } from './dependency-cache/entry-store.ts';
-import type { Image } from './images/image.ts';
+import type { ImageStore } from './images/image-store.ts';
 import type { Isolation } from './isolation/isolation.ts';
 import type { SandboxNetwork } from './network/sandbox-network.ts';
 import type { Toolbox } from './toolbox/toolbox.ts';
@@ -47,7 +47,7 @@ export interface ProxyOptions {
 /** What a runner is made of. `openRunnerParts` opens the real ones. */
 export interface RunnerParts {
   readonly isolation: Isolation;
-  readonly images: { resolve(reference: string): Promise<Image> };
+  readonly images: Pick<ImageStore, 'resolve'>;
   readonly toolbox: Toolbox;
   readonly measureHost: () => Promise<HostResources>;
   /** The dependency caches of projects; without it this runner keeps none. */

@@ -30,15 +30,19 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     ensureToolbox({ cacheDirectory, report }),
     openDependencyCache(options),
   ]);
+  const images = createImageStore({ cacheDirectory, report });
   return {
     isolation,
-    images: createImageStore({ cacheDirectory, report }),
+    images,
     toolbox,
     measureHost: () => measureHost(volumeFolder(options)),
     ...(dependencyCache && { dependencyCache }),
     createNetwork: (egress) => createGatedNetwork(options, egress),
     isolationSentence: sentence,
-    close: async () => dependencyCache?.settled(),
+    close: async () => {
+      await dependencyCache?.settled();
+      await images.close();
+    },
   };
 }
 

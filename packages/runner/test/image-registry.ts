@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { runCommand } from '../src/setup/run-command.ts';
+import { type LayerEntry, layerOf } from '../src/testing/layers.ts';
+import { type OciImage, type WrittenImage, writeOciImage } from '../src/testing/oci-image.ts';
 
 /** A real registry on loopback, with what is pushed to it in `folder`. */
 export interface TestRegistry extends AsyncDisposable {
@@ -12,7 +14,8 @@ export interface TestRegistry extends AsyncDisposable {
   requests(pattern: RegExp): number;
 }
 
-export async function startRegistry(folder: string): Promise<TestRegistry> {
+/** `settings`: of the registry's configuration, beside those for its storage and address. */
+export async function startRegistry(folder: string, settings: object = {}): Promise<TestRegistry> {
   await mkdir(folder, { recursive: true });
   const host = `127.0.0.1:${await freePort()}`;
   const configuration = join(folder, 'config.json'); // The registry reads YAML, and JSON is YAML.
@@ -23,6 +26,7 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
       log: { level: 'info', formatter: 'text' },
       storage: { filesystem: { rootdirectory: join(folder, 'data') } },
       http: { addr: host },
+      ...settings,
     }),
   );
   const registry = spawn('docker-registry', ['serve', configuration], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -32,7 +36,7 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
       log += text;
     });
   }
-  await waitUntil(() => fetch(`http://${host}/v2/`).then((answer) => answer.ok));
+  await waitUntil(() => fetch(`http://${host}/v2/`).then((answer) => answer.ok || answer.status === 401));
   return {
     host,
     requests: (pattern) =>
@@ -44,42 +48,42 @@ export async function startRegistry(folder: string): Promise<TestRegistry> {
   };
 }
 
-/** Pushes an image with these files (path → content; executable) and answers nothing: ask the registry. */
+/** Pushes an image. `login`: user name and password, as `name:password`. */
+export async function push(
+  folder: string,
+  target: string,
+  image: OciImage,
+  login?: string,
+): Promise<WrittenImage> {
+  await mkdir(folder, { recursive: true });
+  const layout = await mkdtemp(join(folder, 'layout-'));
+  const written = await writeOciImage(layout, image);
+  const credentials = login === undefined ? [] : ['--dest-creds', login];
+  await runCommand([
+    ...['skopeo', 'copy', '--dest-tls-verify=false', ...credentials],
+    ...[`oci:${layout}:image`, `docker://${target}`],
+  ]);
+  await rm(layout, { recursive: true });
+  return written;
+}
+
+/** Pushes an image with these files (path → content; executable) and links, in one layer. */
 export async function pushImage(
   folder: string,
   target: string,
   files: Readonly<Record<string, string>>,
-  options: { architecture?: string; environment?: string[]; links?: Readonly<Record<string, string>> } = {},
-): Promise<void> {
-  const layout = join(folder, 'layout');
-  const root = join(folder, 'root');
-  for (const stale of [layout, root]) await rm(stale, { recursive: true, force: true });
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(join(root, path, '..'), { recursive: true });
-    await writeFile(join(root, path), content);
-    await chmod(join(root, path), 0o755);
-  }
-  for (const [path, destination] of Object.entries(options.links ?? {})) {
-    await mkdir(join(root, path, '..'), { recursive: true });
-    await symlink(destination, join(root, path));
-  }
-  await runCommand(['tar', '-C', root, '-cf', join(folder, 'layer.tar'), '.']);
-  const image = ['--image', `${layout}:image`];
-  await runCommand(['umoci', 'init', '--layout', layout]);
-  await runCommand(['umoci', 'new', ...image]);
-  await runCommand(['umoci', 'raw', 'add-layer', ...image, join(folder, 'layer.tar')]);
-  const environment = (options.environment ?? []).flatMap((pair) => ['--config.env', pair]);
-  await runCommand([
-    ...['umoci', 'config', ...image, '--os', 'linux', '--architecture', options.architecture ?? 'amd64'],
-    ...environment,
-  ]);
-  await runCommand([
-    'skopeo',
-    'copy',
-    '--dest-tls-verify=false',
-    `oci:${layout}:image`,
-    `docker://${target}`,
-  ]);
+  options: {
+    architecture?: string;
+    environment?: string[];
+    links?: Readonly<Record<string, string>>;
+  } = {},
+): Promise<WrittenImage> {
+  const { architecture = 'amd64', environment = [], links = {} } = options;
+  const entries: LayerEntry[] = [
+    ...Object.entries(files).map(([file, content]): LayerEntry => ({ file, content, mode: 0o755 })),
+    ...Object.entries(links).map(([symbolicLink, target]): LayerEntry => ({ symbolicLink, target })),
+  ];
+  return push(folder, target, { layers: [layerOf(entries)], architecture, config: { Env: environment } });
 }
 
 /** Mounts an EROFS file and copies what it holds to `target`. Needs root. */
@@ -88,7 +92,7 @@ export async function extractErofs(erofsPath: string, target: string): Promise<v
   await mkdir(mountPoint, { recursive: true });
   await runCommand(['mount', '-t', 'erofs', '-o', 'loop,ro', erofsPath, mountPoint]);
   try {
-    await cp(mountPoint, target, { recursive: true, verbatimSymlinks: true });
+    await runCommand(['cp', '--archive', mountPoint, target]);
   } finally {
     await runCommand(['umount', mountPoint]);
   }

@@ -1,17 +1,22 @@
-import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createImageStore, type ImageStore } from '../src/images/image-store.ts';
 import { ImageUnavailableError } from '../src/images/image-unavailable.ts';
-import { nodePath, repositoryPath } from '../src/setup/repository.ts';
+import { nodePath } from '../src/setup/repository.ts';
 import { runCommand } from '../src/setup/run-command.ts';
-import { extractErofs, pushImage, startRegistry, type TestRegistry } from './image-registry.ts';
+import { startFaultyRegistry } from '../src/testing/faulty-registry.ts';
+import { usersOf } from '../src/testing/folder-users.ts';
+import { type LayerEntry, layerOf } from '../src/testing/layers.ts';
+import { extractErofs, push, pushImage, startRegistry, type TestRegistry } from './image-registry.ts';
 
+/** Resolves an image, says so, and holds it for as long as its input stays open. */
+const resolver = join(import.meta.dirname, 'fixtures/image-resolver.ts');
 let folder: string;
 let registry: TestRegistry;
 let cacheDirectory: string;
@@ -71,17 +76,22 @@ describe('an image of a registry', () => {
     expect(made.mode & 0o222).toBe(0);
   });
 
-  test('leaves nothing but the device and its record in the cache', async () => {
+  test('leaves nothing but its device, a record and its layers in the cache', async () => {
     const { digest } = await images.resolve(`${registry.host}/team/program:1`);
-    const names = await readdir(join(cacheDirectory, 'images', digest.replace(':', '-')));
+    const names = await readdir(join(cacheDirectory, 'images/devices', digest.replace(':', '-')));
     expect(names.sort()).toEqual(['image.json', 'root.erofs']);
+    expect((await readdir(join(cacheDirectory, 'images'))).sort()).toEqual(['devices', 'holders', 'layers']);
+    expect(await readdir(join(cacheDirectory, 'images/layers'))).toHaveLength(1);
   });
 
   test('is named by its digest too, and then needs no registry once it is here', async () => {
-    const { digest, erofsPath } = await images.resolve(`${registry.host}/team/program:1`);
+    const { digest } = await images.resolve(`${registry.host}/team/program:1`);
     const before = registry.requests(/./);
     const again = await images.resolve(`${registry.host}/team/program:ignored@${digest}`);
-    expect(again.erofsPath).toBe(erofsPath);
+    expect(again.digest).toBe(digest);
+    // Nor does the next process.
+    const next = createImageStore({ cacheDirectory });
+    expect((await next.resolve(`${registry.host}/team/program@${digest}`)).digest).toBe(digest);
     expect(registry.requests(/./)).toBe(before);
   });
 
@@ -113,6 +123,11 @@ test('an image for several platforms is pulled for this one, and refused with th
   ]);
   await pushIndex(repository, 'arm-only', [{ architecture: 'arm64', ...digests.arm64 }]);
   expect((await images.resolve(`${repository}:both`)).digest).toBe(digests.amd64.digest);
+  const { digest: both } = await manifestOf(`${repository}:both`);
+  expect((await images.resolve(`${repository}@${both}`)).digest).toBe(digests.amd64.digest);
+  const before = registry.requests(/./);
+  expect((await images.resolve(`${repository}@${both}`)).digest).toBe(digests.amd64.digest);
+  expect(registry.requests(/./)).toBe(before);
   const error = await unavailable(`${repository}:arm-only`);
   expect(error.message).toContain('image is linux/arm64, this runner is linux/amd64');
 });
@@ -153,49 +168,173 @@ describe('conversion', () => {
   test('happens once when several callers want the same image at the same time, in several processes', async () => {
     const reference = `${registry.host}/team/once:1`;
     await pushImage(folder, reference, { ...withPulumi, 'etc/only-here': 'once' }, { environment });
-    const script = join(folder, 'resolve.mts');
-    const module = repositoryPath('packages/runner/src/images/image-store.ts');
-    await writeFile(
-      script,
-      `import { createImageStore } from ${JSON.stringify(module)};
-       const [cacheDirectory, reference] = process.argv.slice(2);
-       console.log((await createImageStore({ cacheDirectory }).resolve(reference)).digest);`,
-    );
     const digests = await Promise.all([
       images.resolve(reference).then(({ digest }) => digest),
       images.resolve(reference).then(({ digest }) => digest),
-      runCommand([nodePath, script, cacheDirectory, reference]).then((text) => text.trim()),
+      runCommand([nodePath, resolver, cacheDirectory, reference]).then((text) => text.trim()),
     ]);
     expect(new Set(digests).size).toBe(1);
     expect(registry.requests(/once\/blobs\/sha256/)).toBe(2); // The configuration and the one layer.
   });
 
-  test('that was killed in the middle leaves nothing half-made and is done again', async () => {
-    const reference = `${registry.host}/team/program:1`;
-    const { digest } = await createImageStore({
-      cacheDirectory: await mkdtemp(join(folder, 'cache-')),
-    }).resolve(reference);
-    const target = join(cacheDirectory, 'images', digest.replace(':', '-'));
-    const module = repositoryPath('packages/runner/src/setup/make-once.ts');
-    const program = `
-      import { makeOnce } from ${JSON.stringify(module)};
-      import { mkdirSync, writeFileSync } from 'node:fs';
-      await makeOnce(${JSON.stringify(target)}, async (partial) => {
-        mkdirSync(partial, { recursive: true });
-        writeFileSync(partial + '/image.json', 'half');
-        console.log('half-made');
-        await new Promise((resolve) => setTimeout(resolve, 60_000));
-      });`;
-    const killed = spawn(nodePath, ['--input-type=module', '--eval', program], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+  describe('that was killed', () => {
+    const resolving = (reference: string) =>
+      spawn(nodePath, [resolver, cacheDirectory, reference], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const kill = async (killed: ChildProcess) => {
+      killed.kill('SIGKILL');
+      await once(killed, 'exit');
+      await vi.waitFor(() => expect(usersOf(cacheDirectory)).toEqual([]));
+    };
+    const devices = () => readdir(join(cacheDirectory, 'images/devices'));
+
+    /** Somebody who wants another image finds the remains, and removes them. */
+    const expectCleanedBy = async (store: ImageStore) => {
+      await store.resolve(`${registry.host}/team/program:1`);
+      expect((await devices()).filter((name) => !/^sha256-[0-9a-f]{64}(\.lock)?$/.test(name))).toEqual([]);
+      expect(await readdir(join(cacheDirectory, 'images/holders'))).toHaveLength(1);
+    };
+
+    test('while it was fetched leaves nobody at work and nothing half-made', async () => {
+      await using faulty = await startFaultyRegistry(registry.host);
+      faulty.fail(/program\/blobs/, [{ stallAfterBytes: 100 }], true);
+      const killed = resolving(`${faulty.host}/team/program:1`);
+      await vi.waitFor(
+        () => expect(faulty.asked.some((path) => path.includes('/blobs/'))).toBe(true),
+        10_000,
+      );
+      await kill(killed);
+      expect(await devices()).toContainEqual(expect.stringMatching(/\.partial$/));
+      await expectCleanedBy(images);
     });
-    await once(killed.stdout, 'data');
-    killed.kill('SIGKILL');
-    await once(killed, 'exit');
-    expect(existsSync(target)).toBe(false);
-    const image = await images.resolve(reference);
-    expect(image.config.environment.GREETING).toBe('a=b');
-    expect(existsSync(`${target}.partial`)).toBe(false);
+
+    test('while it was converted leaves nobody at work and nothing half-made', async () => {
+      const reference = `${registry.host}/team/slow:1`;
+      const layer = layerOf([
+        { file: 'usr/bin/pulumi', mode: 0o755 },
+        { file: 'zeros', content: Buffer.alloc(300 << 20) },
+      ]);
+      const { digest } = await push(folder, reference, { layers: [layer] });
+      const killed = resolving(reference);
+      const partial = join(cacheDirectory, 'images/devices', `${digest.replace(':', '-')}.partial`);
+      await vi.waitFor(() => expect(existsSync(join(partial, 'root.erofs'))).toBe(true), 10_000);
+      await kill(killed);
+      expect(await readdir(partial)).not.toContain('image.json');
+      await expectCleanedBy(images);
+      expect((await images.resolve(reference)).digest).toBe(digest);
+    });
+
+    test('at any moment leaves a whole device or none', async () => {
+      const reference = `${registry.host}/team/many:1`;
+      const file = (index: number): LayerEntry => ({ file: `file-${index}`, content: randomBytes(40_000) });
+      const layers = [0, 1, 2].map((layer) =>
+        layerOf([
+          { file: 'usr/bin/pulumi', mode: 0o755, content: String(layer) },
+          ...Array.from({ length: 200 }, (_, index) => file(index)),
+        ]),
+      );
+      const { digest } = await push(folder, reference, { layers });
+      const device = join(cacheDirectory, 'images/devices', digest.replace(':', '-'));
+      const startedAt = performance.now();
+      const whole = resolving(reference);
+      await once(whole.stdout, 'data');
+      const milliseconds = performance.now() - startedAt;
+      await kill(whole);
+      const moments = 6;
+      for (let moment = 1; moment < moments; moment += 1) {
+        await rm(device, { recursive: true, force: true });
+        await rm(join(cacheDirectory, 'images/layers'), { recursive: true, force: true });
+        const killed = resolving(reference);
+        await new Promise((resolve) => setTimeout(resolve, (milliseconds * moment) / moments));
+        await kill(killed);
+        if (!existsSync(device)) continue;
+        await runCommand(['fsck.erofs', join(device, 'root.erofs')]);
+        expect(JSON.parse(await readFile(join(device, 'image.json'), 'utf8'))).toMatchObject({ digest });
+      }
+      await expectCleanedBy(images);
+      expect((await images.resolve(reference)).digest).toBe(digest);
+    });
+  });
+});
+
+describe('the store', () => {
+  const sizeMiB = 4;
+  /** An image of 4 MiB that is a layer of as many, and another one that all of them share. */
+  const pushSized = async (name: string) => {
+    const reference = `${registry.host}/sized/${name}:1`;
+    const own = layerOf([{ file: name, content: randomBytes(sizeMiB << 20) }]);
+    const { digest } = await push(folder, reference, { layers: [base, own] });
+    return { reference, device: join(cacheDirectory, 'images/devices', digest.replace(':', '-')) };
+  };
+  const base = layerOf([
+    { file: 'usr/bin/pulumi', mode: 0o755, content: 'x' },
+    { file: 'base', content: randomBytes(50_000) },
+  ]);
+  const storeOf = (mebibytes: number) => createImageStore({ cacheDirectory, limitBytes: mebibytes << 20 });
+
+  test('fetches a layer once that several images have', async () => {
+    const before = registry.requests(/sized\/.*\/blobs/);
+    const [one, two] = [await pushSized('one'), await pushSized('two')];
+    await images.resolve(one.reference);
+    await images.resolve(two.reference);
+    // Of each the configuration and its own layer; of the first the shared one too.
+    expect(registry.requests(/sized\/.*\/blobs/) - before).toBe(5);
+  });
+
+  test('removes what was not used for the longest time when it grows beyond its limit, layers first', async () => {
+    const [a, b, c] = [await pushSized('a'), await pushSized('b'), await pushSized('c')];
+    const store = storeOf(2 * sizeMiB + 1);
+    for (const { reference } of [a, b, a]) await (await store.resolve(reference)).release();
+    expect([existsSync(a.device), existsSync(b.device)]).toEqual([true, true]);
+    await (await store.resolve(c.reference)).release();
+    expect([existsSync(a.device), existsSync(b.device), existsSync(c.device)]).toEqual([true, false, true]);
+    expect(await readdir(join(cacheDirectory, 'images/layers'))).toEqual([]);
+    expect(
+      (await readdir(join(cacheDirectory, 'images/devices'))).filter((name) => name.startsWith('removed')),
+    ).toEqual([]);
+  });
+
+  test('never removes what is in use, here or in another process, until it is released or its user has died', async () => {
+    const [a, b, c] = [await pushSized('used-a'), await pushSized('used-b'), await pushSized('used-c')];
+    const store = storeOf(1);
+    const held = await store.resolve(a.reference);
+    const other = spawn(nodePath, [resolver, cacheDirectory, b.reference], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    await once(other.stdout, 'data');
+    await (await store.resolve(c.reference)).release();
+    expect([existsSync(a.device), existsSync(b.device)]).toEqual([true, true]);
+    expect((await stat(held.erofsPath)).size).toBeGreaterThan(sizeMiB << 20);
+
+    other.kill('SIGKILL');
+    await once(other, 'exit');
+    await held.release();
+    await held.release();
+    const last = await store.resolve(c.reference);
+    expect([existsSync(a.device), existsSync(b.device), existsSync(c.device)]).toEqual([false, false, true]);
+    await last.release();
+  });
+
+  test('holds what it was asked for while others remove all that they can', async () => {
+    const wanted = await Promise.all(['race-a', 'race-b', 'race-c'].map(pushSized));
+    const stores = [storeOf(1), storeOf(1), storeOf(1)];
+    await Promise.all(
+      stores.map(async (store, index) => {
+        for (let round = 0; round < 4; round += 1) {
+          const held = await store.resolve(wanted[(index + round) % 3]?.reference ?? '');
+          await runCommand(['fsck.erofs', held.erofsPath]);
+          await held.release();
+        }
+      }),
+    );
+  });
+
+  test('gives an image of a name of its own back after it was closed', async () => {
+    const { reference, device } = await pushSized('closed');
+    const store = storeOf(100);
+    await store.resolve(reference);
+    expect((await stat(join(device, 'root.erofs'))).nlink).toBe(2);
+    await store.close();
+    expect((await stat(join(device, 'root.erofs'))).nlink).toBe(1);
   });
 });
 
@@ -208,9 +347,8 @@ describe('an image that no run could use is refused with its name and the remedy
   test('when it has no pulumi', async () => {
     const error = await unavailable(`${registry.host}/team/empty:1`);
     expect(error.message).toContain('no `pulumi` on its PATH; install the Pulumi CLI');
-    expect((await readdir(join(cacheDirectory, 'images'))).filter((name) => !name.endsWith('.lock'))).toEqual(
-      [],
-    );
+    const devices = await readdir(join(cacheDirectory, 'images/devices'));
+    expect(devices.filter((name) => !name.endsWith('.lock'))).toEqual([]);
   });
 
   test('when its pulumi is a link to a program of the host', async () => {

@@ -48,7 +48,11 @@ test('an entry is of one key, image, set of paths and project', async () => {
   await setting.openCache();
   let digest = 'sha256:1111';
   setting.images = {
-    resolve: async (reference) => ({ reference, digest, erofsPath: '/nowhere', config: { environment: {} } }),
+    resolve: async (reference) => ({
+      ...{ reference, digest, erofsPath: '/nowhere' },
+      config: { environment: {}, user: { userId: 0, groupId: 0, home: '/root' } },
+      release: async () => {},
+    }),
   };
   await setting.start();
   await saving(setting, grant(), Buffer.from('archive'));

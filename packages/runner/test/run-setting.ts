@@ -27,7 +27,11 @@ export class RunSetting implements AsyncDisposable {
         reference,
         digest: 'sha256:1111',
         erofsPath: '/nowhere',
-        config: { environment: { NODE_OPTIONS: '--inspect' } },
+        config: {
+          environment: { NODE_OPTIONS: '--inspect' },
+          user: { userId: 0, groupId: 0, home: '/root' },
+        },
+        release: () => Promise.resolve(),
       }),
   };
   dependencyCache: EntryStore | undefined;

@@ -10,6 +10,7 @@ describeIsolation('vm', {
     const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
     return createVmIsolation({ guest, folder, cacheDirectory: cache });
   },
+  cpuCount: 'grep -c ^processor /proc/cpuinfo',
   // The virtio port's own queue in the guest: 1024 pieces of 32 KiB.
   channelBufferMiB: 33,
   // Emulated, on a host that has other things to do.

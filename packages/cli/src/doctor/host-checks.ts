@@ -75,8 +75,9 @@ export async function executorImage(reference: string): Promise<Finding> {
   const check = 'Executor image';
   const isLocal = reference.startsWith('localhost/');
   const wanted = isLocal ? reference : 'localhost/slipway/executor:latest';
+  const images = createImageStore({ cacheDirectory: cacheDirectory(process.env) });
   try {
-    await createImageStore({ cacheDirectory: cacheDirectory(process.env) }).resolve(wanted);
+    await images.resolve(wanted);
     return { check, state: 'ok', message: `${wanted} is built` };
   } catch {
     const fix = './slipway image build';
@@ -87,6 +88,8 @@ export async function executorImage(reference: string): Promise<Finding> {
       message: `${wanted} is not built; runs need a registry that answers`,
       fix,
     };
+  } finally {
+    await images.close();
   }
 }
 

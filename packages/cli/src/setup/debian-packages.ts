@@ -11,7 +11,7 @@ export const requiredPackages = {
   'busybox-static': 'the guest',
   crun: 'containers, in the guest and on the host',
   skopeo: 'pulling images',
-  umoci: 'unpacking images',
+  umoci: 'the default executor image',
   'erofs-utils': 'read-only devices from images',
   e2fsprogs: 'volumes',
   mmdebstrap: 'the default executor image',
@@ -34,6 +34,8 @@ export const requiredPackages = {
 /** What the tests need beyond that. */
 export const testPackages = {
   'docker-registry': 'a registry for the tests of images',
+  attr: 'extended attributes in the tests of images',
+  'musl-tools': 'an image without glibc in the tests of images',
   'openssh-server': 'an ssh server for the tests of Get source',
   'openssh-client': 'keys for the tests of Get source',
 } as const;

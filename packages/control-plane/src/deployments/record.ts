@@ -34,6 +34,8 @@ export interface Page {
   readonly sort: z.infer<typeof deploymentSort>;
   readonly ascending: boolean;
   readonly status?: DeploymentStatus | undefined;
+  /** Only these operations; all of them when absent. */
+  readonly operations?: readonly Operation[];
 }
 
 /** Whose deployments are listed. */
@@ -82,7 +84,9 @@ export async function listDeployments(
     'stackId' in scope
       ? sql`d.stack_id = ${scope.stackId}`
       : sql`p.organization_id = ${scope.organizationId}`;
-  const condition = page.status ? sql`${inScope} AND ${status} = ${page.status}` : inScope;
+  const hasStatus = page.status ? sql`${status} = ${page.status}` : sql`true`;
+  const hasOperation = page.operations ? sql`d.operation = ANY(${page.operations})` : sql`true`;
+  const condition = sql`${inScope} AND ${hasStatus} AND ${hasOperation}`;
   const direction = page.ascending ? sql`ASC` : sql`DESC`;
   const { rows } = await sql<Row>`
     SELECT ${columns} FROM ${tables} WHERE ${condition}

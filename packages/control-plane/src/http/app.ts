@@ -1,6 +1,3 @@
-import { isUtf8 } from 'node:buffer';
-import { pipeline } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -8,7 +5,7 @@ import Fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify';
-import { badRequest, HttpError } from './errors.ts';
+import { HttpError } from './errors.ts';
 
 /** Largest body after decompression: a state document of 20 MB fits several times. */
 const maximumBodyBytes = 64 * 1024 * 1024;
@@ -39,7 +36,7 @@ export interface AppOptions {
   readonly timeouts?: ClientTimeouts;
 }
 
-/** The HTTP server without routes: bodies as text (gzip or plain, bounded), errors as the CLI reads them. */
+/** The HTTP server without routes: bodies as they are received, bounded, and errors as the CLI reads them. */
 export function createApp(options: AppOptions): FastifyInstance {
   const { tls, timeouts = clientTimeouts } = options;
   const patience = {
@@ -56,24 +53,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   }) as unknown as FastifyInstance;
 
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body: Buffer, done) => {
-    // Decoding would put U+FFFD in the place of what is no UTF-8: state would change on its way.
-    if (isUtf8(body)) done(null, body.toString('utf8'));
-    else done(badRequest('Bad Request: the body is not UTF-8.'));
-  });
-  app.addHook('preParsing', async (request, _reply, payload) => {
-    const encoding = request.headers['content-encoding'];
-    if (encoding === undefined || encoding === 'identity') return payload;
-    if (encoding !== 'gzip')
-      throw new HttpError(415, `Unsupported content encoding "${encoding}": use gzip.`);
-    const unpacked = createGunzip();
-    // Fastify compares it with the Content-Length.
-    Object.defineProperty(unpacked, 'receivedEncodedLength', { get: () => unpacked.bytesWritten });
-    // Whoever reads the body sees its errors; of a body that nobody reads (or no more) there is nothing to tell.
-    unpacked.on('error', () => undefined);
-    pipeline(payload, unpacked, () => undefined);
-    return unpacked;
-  });
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 
   app.setNotFoundHandler(answerNotFound);
   // Before the body is read: there is nobody to read it for.
@@ -109,7 +89,6 @@ function messageOf(error: Error & { code?: string }, status: number, request: Fa
 }
 
 function statusOf(error: { statusCode?: number; code?: string }): number {
-  if (error.code === 'Z_DATA_ERROR' || error.code === 'Z_BUF_ERROR') return 400;
   // PostgreSQL stores no U+0000 in text, and no \u0000 in jsonb.
   if (error.code === '22021' || error.code === '22P05') return 400;
   return error.statusCode ?? 500;

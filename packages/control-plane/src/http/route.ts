@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
 import { type Access, bearerOf } from './access.ts';
 import { parse, parseJson } from './parse.ts';
+import { textBody } from './received-body.ts';
 
 export interface Call<Principal, Params, Query, Body> {
   readonly params: Params;
@@ -26,6 +27,8 @@ export interface RouteDefinition<Principal, Params, Query, Body> {
   readonly query?: z.ZodType<Query>;
   /** A schema for JSON bodies. Without one the body is not parsed: use `bodyText`. */
   readonly body?: z.ZodType<Body>;
+  /** False where the handler takes the body from the request itself, as it was received: `bodyText` is empty then. */
+  readonly readsBody?: false;
   /** Largest body, where that is less than what the server takes at most. */
   readonly maximumBodyBytes?: number;
   /** Status of the answer when the handler sets none; 200, or 204 when the handler answers undefined. */
@@ -61,7 +64,7 @@ export function route<Principal, Params = unknown, Query = unknown, Body = undef
     handler: async (request, reply) => {
       const caller = callers.get(request);
       if (!caller) throw new Error(`Nobody looked up who calls ${definition.path}.`);
-      const bodyText = typeof request.body === 'string' ? request.body : '';
+      const bodyText = definition.readsBody === false ? '' : await textBody(request);
       const call = {
         ...caller,
         params: definition.params

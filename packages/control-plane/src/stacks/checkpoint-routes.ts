@@ -1,27 +1,33 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { ControlPlane } from '../control-plane.ts';
-import { forbidden } from '../http/errors.ts';
+import { allUrls, type ControlPlane } from '../control-plane.ts';
+import { HttpError } from '../http/errors.ts';
+import { gzipBody } from '../http/received-body.ts';
 import { route } from '../http/route.ts';
-import { writeCheckpointOfUpdate } from './checkpoint.ts';
-import { appendToJournal } from './journal.ts';
+import { appendToJournal, maximumJournalBytes } from './journal.ts';
 import { journalEntry } from './journal-entry.ts';
-import { leaseLost, runningUpdateToken, updateParams, updatePath } from './open-update.ts';
+import { leaseLost, leaseToken, mustWrite, updateParams, updatePath } from './open-update.ts';
 import { elementsOf } from './raw-json.ts';
-import { splitState } from './state-document.ts';
+import { writeState } from './written-state.ts';
 
 /** What a running update writes of its state: whole checkpoints, or entries of a journal. */
 export function checkpointRoutes(app: FastifyInstance, controlPlane: ControlPlane): void {
-  const { db } = controlPlane;
+  const { db, urls } = controlPlane;
 
   route(
     app,
     controlPlane,
-    { method: 'PATCH', path: `${updatePath}/checkpoint`, access: runningUpdateToken, params: updateParams },
-    async ({ principal: update, bodyText }) => {
-      if (update.isPreview) throw forbidden('Forbidden: a preview does not change the state.');
-      const state = splitState(bodyText, controlPlane.urls);
-      if (!(await writeCheckpointOfUpdate(db, update.id, state))) throw leaseLost();
+    {
+      method: 'PATCH',
+      path: `${updatePath}/checkpoint`,
+      access: leaseToken,
+      params: updateParams,
+      readsBody: false,
+    },
+    async ({ principal: lease, request }) => {
+      if (await writeState(db, lease, await gzipBody(request), allUrls(urls))) return;
+      await mustWrite(controlPlane, lease);
+      throw leaseLost();
     },
   );
 
@@ -32,15 +38,20 @@ export function checkpointRoutes(app: FastifyInstance, controlPlane: ControlPlan
     {
       method: 'PATCH',
       path: `${updatePath}/journalentries`,
-      access: runningUpdateToken,
+      access: leaseToken,
       params: updateParams,
       body: journalBody,
     },
-    async ({ principal: update, body, bodyText }) => {
-      if (update.isPreview) throw forbidden('Forbidden: a preview does not change the state.');
+    async ({ principal: lease, body, bodyText }) => {
       const texts = elementsOf(bodyText, ['entries']);
       const entries = body.entries.map((entry, index) => ({ entry, text: texts[index] ?? '' }));
-      if (!(await appendToJournal(db, update.id, entries, controlPlane.urls))) throw leaseLost();
+      if (await appendToJournal(db, lease, entries, allUrls(urls))) return;
+      await mustWrite(controlPlane, lease);
+      const maximumMiB = maximumJournalBytes / 1024 / 1024;
+      throw new HttpError(
+        413,
+        `Content Too Large: the journal of an update holds at most ${maximumMiB} MiB: split the stack.`,
+      );
     },
   );
 }

@@ -4,8 +4,8 @@ import type { Access } from '../http/access.ts';
 import { forbidden, notFound } from '../http/errors.ts';
 import { parse } from '../http/parse.ts';
 import type { Principal } from '../identity/index.ts';
+import { isMadeHere, type Lease, type LeasedUpdate, updateOfLease } from './lease.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
-import { type LeasedUpdate, updateOfLease } from './update.ts';
 
 /** Path of an update in the API, and its parameters. Whatever its kind, it is called `update` here. */
 export const updatePath = `${stackPath}/update/:updateId`;
@@ -30,13 +30,13 @@ export const updateToken: Access<LeasedUpdate> = {
   scheme: 'update-token',
   principalOf: async ({ db }, token, request) => {
     const { updateId } = parse('path', updateParams, request.params);
-    const update = await updateOfLease(db, updateId, token);
+    const update = await updateOfLease(db, { updateId, token });
     if (!update) throw leaseLost();
     return update;
   },
 };
 
-/** The same, while the update is running. It may end while the body is read: what writes its state looks again. */
+/** The same, while the update is running. */
 export const runningUpdateToken: Access<LeasedUpdate> = {
   scheme: 'update-token',
   principalOf: async (controlPlane, token, request) => {
@@ -45,6 +45,28 @@ export const runningUpdateToken: Access<LeasedUpdate> = {
     return update;
   },
 };
+
+/**
+ * The lease of an update for its state. Whether it holds is looked at by the statement that writes: a token of our own
+ * making is enough to read the body.
+ */
+export const leaseToken: Access<Lease> = {
+  scheme: 'update-token',
+  principalOf: async (controlPlane, token, request) => {
+    const { updateId } = parse('path', updateParams, request.params);
+    const lease = { updateId, token };
+    if (!isMadeHere(controlPlane.masterKey, lease))
+      await runningUpdateToken.principalOf(controlPlane, token, request);
+    return lease;
+  },
+};
+
+/** Throws where a lease may not write the state of its update, and says why. */
+export async function mustWrite({ db }: ControlPlane, lease: Lease): Promise<void> {
+  const update = await updateOfLease(db, lease);
+  if (!update?.running) throw leaseLost();
+  if (update.isPreview) throw forbidden('Forbidden: a preview does not change the state.');
+}
 
 /** What a CLI reads when its update is over: it then stops at once. */
 export function leaseLost() {

@@ -1,6 +1,6 @@
 import type { StackIdentity } from '@slipway/core';
 import { sql } from 'kysely';
-import type { ControlPlane } from '../control-plane.ts';
+import { allUrls, type ControlPlane } from '../control-plane.ts';
 import { badRequest, conflict } from '../http/errors.ts';
 import { readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { findValue } from './raw-json.ts';
@@ -36,7 +36,7 @@ export async function renameStack(controlPlane: ControlPlane, stack: StackRecord
       const state = await readCheckpoint(tx, stack.id, stack.version);
       if (state) {
         const renamed = renameInState(joinState(state, urls.publicUrl), stack, to);
-        await writeCheckpoint(tx, stack.id, stack.version + 1, splitState(renamed, urls));
+        await writeCheckpoint(tx, stack.id, stack.version + 1, splitState(renamed, allUrls(urls)));
       }
     });
   } catch (error) {

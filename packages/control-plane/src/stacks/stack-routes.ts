@@ -2,7 +2,7 @@ import { projectName, stackName } from '@slipway/core';
 import type { FastifyInstance } from 'fastify';
 import { sql } from 'kysely';
 import { z } from 'zod';
-import type { ControlPlane } from '../control-plane.ts';
+import { allUrls, type ControlPlane } from '../control-plane.ts';
 import { badRequest, conflict, notFound } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken, userToken } from '../identity/index.ts';
@@ -72,7 +72,7 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
             .returning('id')
             .executeTakeFirstOrThrow();
           if (stateText && stateText !== 'null') {
-            const state = splitState(stateText, controlPlane.urls);
+            const state = splitState(stateText, allUrls(controlPlane.urls));
             await refuseForeignSecrets(stateText, stateSeal(controlPlane.masterKey, id));
             await writeCheckpoint(tx, id, 0, state);
           }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ControlPlaneUrls } from '../control-plane.ts';
+import { allUrls, type ControlPlaneUrls } from '../control-plane.ts';
 import { badRequest } from '../http/errors.ts';
 import { findValue } from './raw-json.ts';
 
@@ -31,14 +31,16 @@ export interface StoredDocument {
 const emptyDeployment = '{"manifest":{"time":"0001-01-01T00:00:00Z","magic":"","version":""}}';
 
 /** Takes a checkpoint or import body apart. Throws 400 when it is no state. */
-export function splitState(bodyText: string, urls: ControlPlaneUrls): StoredDocument {
+export function splitState(bodyText: string, ownUrls: readonly string[]): StoredDocument {
   const { version, features, deployment } = parseState(bodyText);
   const span = deployment ? findValue(bodyText, ['deployment']) : undefined;
   const document = span ? bodyText.slice(span.start, span.end) : emptyDeployment;
-  const url =
-    deployment?.secrets_providers?.type === 'service' ? deployment.secrets_providers.state?.url : undefined;
+  const provider = deployment?.secrets_providers;
+  const url = provider?.type === 'service' ? provider.state?.url : undefined;
   const place =
-    url && isOurs(url, urls) ? findValue(document, ['secrets_providers', 'state', 'url']) : undefined;
+    url !== undefined && ownUrls.includes(withoutSlash(url))
+      ? findValue(document, ['secrets_providers', 'state', 'url'])
+      : undefined;
   return {
     schema_version: version,
     features: features ? JSON.stringify(features) : null,
@@ -61,18 +63,18 @@ function parseState(bodyText: string): z.infer<typeof stateEnvelope> {
   throw badRequest(`Bad Request: the state is wrong at "${issue?.path.join('.')}": ${issue?.message}`);
 }
 
-/** The text with `ownUrl` in the place of the URL at `path`, when that is one of this server's. */
+/** The text with `newUrl` in the place of the URL at `path`, when that is one of `ownUrls`. */
 export function withOwnUrl(
   text: string,
   path: readonly string[] | undefined,
-  urls: ControlPlaneUrls,
-  ownUrl: string,
+  ownUrls: readonly string[],
+  newUrl: string,
 ): string {
   const place = path && findValue(text, path);
   if (!place) return text;
   const url: unknown = JSON.parse(text.slice(place.start, place.end));
-  if (typeof url !== 'string' || !isOurs(url, urls)) return text;
-  return text.slice(0, place.start) + JSON.stringify(ownUrl) + text.slice(place.end);
+  if (typeof url !== 'string' || !ownUrls.includes(withoutSlash(url))) return text;
+  return text.slice(0, place.start) + JSON.stringify(newUrl) + text.slice(place.end);
 }
 
 /** The JSON text of an export, with the URL that its reader knows this server by. */
@@ -86,9 +88,8 @@ export function joinState(stored: StoredDocument | undefined, readerUrl: string)
   return `{"version":${schema_version},${features ? `"features":${features},` : ''}"deployment":${deployment}}`;
 }
 
-function isOurs(url: string, urls: ControlPlaneUrls): boolean {
-  const plain = url.replace(/\/+$/, '');
-  return plain === urls.publicUrl || urls.others.includes(plain);
+function withoutSlash(url: string): string {
+  return url.replace(/\/+$/, '');
 }
 
 /**
@@ -96,5 +97,5 @@ function isOurs(url: string, urls: ControlPlaneUrls): boolean {
  * on the list counts for nothing.
  */
 export function urlOfReader(hostHeader: string | undefined, urls: ControlPlaneUrls): string {
-  return [urls.publicUrl, ...urls.others].find((url) => new URL(url).host === hostHeader) ?? urls.publicUrl;
+  return allUrls(urls).find((url) => new URL(url).host === hostHeader) ?? urls.publicUrl;
 }

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { ControlPlane } from '../control-plane.ts';
+import { allUrls, type ControlPlane } from '../control-plane.ts';
 import { conflict } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken } from '../identity/index.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { refuseForeignSecrets } from './foreign-secrets.ts';
-import { readJournaledState } from './journal.ts';
+import { readRunningState } from './running-state.ts';
 import { openStack, stackParams, stackPath } from './stack.ts';
 import { joinState, splitState, urlOfReader } from './state-document.ts';
 import { stateSeal } from './state-seal.ts';
@@ -21,9 +21,9 @@ export function stateRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
     route(app, controlPlane, { method: 'GET', path, access: userOrJobToken, params }, async (call) => {
       const stack = await openStack(controlPlane, call.principal, call.params);
       const version = Math.min(call.params.version ?? latest, 2 ** 31 - 1);
-      // The journal first: when its update ends meanwhile, it has become the checkpoint.
-      const journaled = await readJournaledState(db, stack.id, version, controlPlane.now());
-      const state = journaled ?? (await readCheckpoint(db, stack.id, version));
+      // The running update first: when it ends meanwhile, what it wrote has become the checkpoint.
+      const running = await readRunningState(db, stack.id, version, controlPlane.now());
+      const state = running ?? (await readCheckpoint(db, stack.id, version));
       call.reply.type('application/json');
       return joinState(state, urlOfReader(call.request.headers.host, urls));
     });
@@ -36,7 +36,7 @@ export function stateRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
     { method: 'POST', path: `${stackPath}/import`, access: userOrJobToken, params: stackParams },
     async ({ principal, params, bodyText }) => {
       const stack = await openStack(controlPlane, principal, params);
-      const state = splitState(bodyText, urls);
+      const state = splitState(bodyText, allUrls(urls));
       await refuseForeignSecrets(bodyText, stateSeal(masterKey, stack.id));
       const updateId = await importState(controlPlane, stack.id, principal, state);
       if (!updateId) throw conflict('Conflict: Another update is currently in progress.');

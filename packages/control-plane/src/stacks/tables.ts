@@ -27,6 +27,7 @@ export interface StackTables {
     environment: string;
     config: string;
     resource_changes: string | null;
+    journal_bytes: Generated<number>;
     event_bytes: Generated<number>;
     lease_token_hash: Buffer | null;
     lease_ends_at: Date | null;
@@ -44,6 +45,7 @@ export interface StackTables {
     resource_count: number;
     written_at: Written;
   };
+  written_states: { update_id: string; body: Buffer; own_urls: string[] };
   journal_entries: { update_id: string; sequence: number; entry: string };
   engine_events: { update_id: string; sequence: number; event: string };
 }

@@ -7,6 +7,8 @@ export interface UpdateRecord {
   readonly stackId: string;
   readonly runId: string | null;
   readonly kind: UpdateKind;
+  /** It changes nothing: a `preview`, or a dry run of another kind. */
+  readonly isPreview: boolean;
   readonly result: 'not-started' | 'in-progress' | 'succeeded' | 'failed';
   readonly version: number;
   readonly message: string;
@@ -35,6 +37,7 @@ function recordOf(row: UpdateRow): UpdateRecord {
     stackId: row.stack_id,
     runId: row.run_id,
     kind: row.kind,
+    isPreview: row.is_preview,
     result: row.result ?? (row.state === 'running' ? 'in-progress' : 'not-started'),
     version: row.version,
     message: row.message,

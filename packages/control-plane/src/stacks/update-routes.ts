@@ -4,6 +4,7 @@ import type { ControlPlane } from '../control-plane.ts';
 import { conflict } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken } from '../identity/index.ts';
+import { renewLease } from './lease.ts';
 import {
   leaseLost,
   openUpdate,
@@ -14,7 +15,7 @@ import {
 } from './open-update.ts';
 import { openStack, stackParams, stackPath, stackTags } from './stack.ts';
 import type { UpdateKind } from './tables.ts';
-import { cancelUpdate, completeUpdate, createUpdate, renewLease, startUpdate } from './update.ts';
+import { cancelUpdate, completeUpdate, createUpdate, startUpdate } from './update.ts';
 
 export interface UpdateRouteOptions {
   /** Longest lease of an update; the CLI asks for 300 s. */

@@ -1,10 +1,11 @@
 import { sql } from 'kysely';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
-import { hashToken, newToken, type Principal } from '../identity/index.ts';
+import { hashToken, type Principal } from '../identity/index.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import { appendFailedSummary } from './events.ts';
-import { closeJournal } from './journal.ts';
+import { newLeaseToken } from './lease.ts';
+import { closeState } from './running-state.ts';
 import { isDuplicate } from './stack.ts';
 import type { StoredDocument } from './state-document.ts';
 import type { UpdateKind } from './tables.ts';
@@ -57,7 +58,7 @@ export async function startUpdate(
   tags: Record<string, string> | undefined,
   leaseSeconds: number,
 ): Promise<StartedUpdate | undefined> {
-  const token = newToken('slp-update');
+  const token = newLeaseToken(controlPlane.masterKey, update.id);
   try {
     return await controlPlane.db.transaction().execute(async (tx) => {
       const increment = update.isPreview ? 0 : 1;
@@ -83,46 +84,6 @@ export async function startUpdate(
 
 class UpdateNotStartable extends Error {}
 
-/** The CLI sends what is left of its events after the update has ended. */
-const tokenOutlivesUpdateSeconds = 10 * 60;
-
-/** The update that a lease holds, as long as it is running and the lease has not ended. */
-export interface LeasedUpdate {
-  readonly id: string;
-  readonly stackId: string;
-  readonly isPreview: boolean;
-  readonly version: number;
-  readonly runId: string | null;
-  readonly running: boolean;
-}
-
-/**
- * Undefined when the token was never this update's, or no longer is: the last events may come a while after the end, and
- * nothing later. `running` is false once the update was completed, cancelled or expired.
- */
-export async function updateOfLease(
-  db: Database,
-  updateId: string,
-  token: string,
-): Promise<LeasedUpdate | undefined> {
-  const { rows } = await sql<LeasedUpdate>`
-    SELECT id, stack_id AS "stackId", is_preview AS "isPreview", version, run_id AS "runId",
-      state = 'running' AND lease_ends_at > now() AS running
-    FROM updates WHERE id = ${updateId} AND lease_token_hash = ${hashToken(token)}
-      AND (ended_at IS NULL OR ended_at > now() - ${tokenOutlivesUpdateSeconds} * interval '1 second')`.execute(
-    db,
-  );
-  return rows[0];
-}
-
-export async function renewLease(db: Database, updateId: string, seconds: number): Promise<Date | undefined> {
-  const { rows } = await sql<{ leaseEndsAt: Date }>`
-    UPDATE updates SET lease_ends_at = now() + ${seconds} * interval '1 second'
-    WHERE id = ${updateId} AND state = 'running' AND lease_ends_at > now()
-    RETURNING lease_ends_at AS "leaseEndsAt"`.execute(db);
-  return rows[0]?.leaseEndsAt;
-}
-
 /**
  * Ends running updates and frees their stacks. A failed one gets a final failed summary event where it has none: a CLI
  * that follows it judges the outcome by that event, and takes its absence for success.
@@ -142,7 +103,7 @@ async function endUpdates(
         .where('state', '=', 'running')
         .executeTakeFirst();
       if (ended.numUpdatedRows === 0n) return;
-      const isStateKept = await closeJournal(tx, id, now);
+      const isStateKept = await closeState(tx, id, now);
       if (!isStateKept)
         await tx.updateTable('updates').set({ result: 'failed' }).where('id', '=', id).execute();
       if (result === 'failed' || !isStateKept) await appendFailedSummary(tx, id, now);

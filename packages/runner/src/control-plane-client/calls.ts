@@ -3,6 +3,10 @@ import {
   type ClaimResponse,
   claimResponse,
   type FinishRequest,
+  type ImagesRequest,
+  type ImagesResponse,
+  imageCredentialsResponse,
+  imagesResponse,
   type Job,
   jobResponse,
   type RegisterRequest,
@@ -45,6 +49,12 @@ export class PoolCalls {
     return this.#call('claim', request, claimResponse.optional(), { signal, timeoutMilliseconds });
   }
 
+  /** Waits for other images to prepare than those of the known revision; undefined when they are still the same. */
+  async images(request: ImagesRequest, signal: AbortSignal): Promise<ImagesResponse | undefined> {
+    const timeoutMilliseconds = request.waitSeconds * 1000 + callTimeoutMilliseconds;
+    return this.#call('images', request, imagesResponse.optional(), { signal, timeoutMilliseconds });
+  }
+
   #call<T>(name: string, body: object, schema: z.ZodType<T>, options: Partial<CallOptions>): Promise<T> {
     return call(this.#connection, name, schema, {
       authorization: this.#authorization,
@@ -67,6 +77,11 @@ export class RunCalls {
 
   heartbeat(): Promise<RunCallResponse> {
     return this.#call('heartbeat', '{}', runCallResponse, heartbeatTimeoutMilliseconds);
+  }
+
+  /** How to log in to the registry of the run's image. */
+  imageCredentials(): Promise<z.infer<typeof imageCredentialsResponse>> {
+    return this.#call('image-credentials', '{}', imageCredentialsResponse);
   }
 
   /** The job with its secrets. From the answer on the run counts as running. */

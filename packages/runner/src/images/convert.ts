@@ -1,98 +1,101 @@
-import { chmod, chown, rename, rm, statfs, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { flush } from '../setup/make-once.ts';
-import { makeErofsCommand } from './erofs.ts';
-import { hasProgram } from './find-program.ts';
+import { createInterface } from 'node:readline';
+import { nodePath } from '../setup/repository.ts';
+import { type ConversionLimits, usualLimits } from './convert/limits.ts';
+import { type ConversionRequest, conversionAnswer } from './convert/protocol.ts';
+import type { ImageUser } from './image.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
-import { environmentOf, type ImageManifest, readLayout } from './oci-layout.ts';
-import { handOver, runUnprivileged } from './unprivileged.ts';
 
-/** Sum of the packed layers of an image, at most. */
-const maximumPackedBytes = 20 * 1024 ** 3;
-/** Layers unpack to about three times their size, and the EROFS file of them stands beside them for a moment. */
-const neededSpaceFactor = 6;
+/** The user that the conversion becomes where the runner has root rights: it owns nothing on the host. */
+const unprivilegedUserId = 983_040;
+const program = join(import.meta.dirname, 'convert/convert-process.ts');
+/** An image with as many files as the limits allow needs about half of it. */
+const maximumHeapMiB = 2048;
+const maximumErrorCharacters = 2000;
 
-export const erofsName = 'root.erofs';
-export const recordName = 'image.json';
+export interface Conversion {
+  /** As the user wrote it, for messages. */
+  readonly reference: string;
+  /** `sha256:…` of the manifest; the file system's UUID follows from it. */
+  readonly digest: string;
+  /** Blobs of the layers, first to last. */
+  readonly layers: readonly string[];
+  /** `PATH` of the image. */
+  readonly searchPath: string | undefined;
+  /** `USER` of the image. */
+  readonly user: string;
+}
 
-/** What is written beside the EROFS file. */
-export const imageRecord = z.object({
-  digest: z.string(),
-  config: z.object({ environment: z.record(z.string(), z.string()) }),
-});
-export type ImageRecord = z.infer<typeof imageRecord>;
+export interface ConversionOptions {
+  readonly limits?: ConversionLimits | undefined;
+  /** Aborts it; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((progress: { unpackedBytes: number; layer: number }) => void) | undefined;
+}
 
 /**
- * Turns the OCI layout `<folder>/work/layout` into `<folder>/root.erofs` and `<folder>/image.json`, and removes
- * `<folder>/work`. Throws `ImageUnavailableError` for an image that no run could use.
+ * Makes the EROFS file `devicePath` out of the layers of an image, in a process without rights on the host. Answers whom
+ * the image's user is. Throws `ImageUnavailableError` for an image that no run could use.
  */
-export async function convertLayout(
-  folder: string,
-  { reference, digest }: { reference: string; digest: string },
-): Promise<void> {
-  const work = join(folder, 'work');
-  const { manifest, configuration } = await readLayout(join(work, 'layout'));
-  checkPlatform(reference, configuration);
-  await checkSize(reference, manifest, folder);
-  const config = { environment: environmentOf(configuration) };
-  try {
-    await handOver(work);
-    await runUnprivileged(work, ['umoci', 'unpack', '--rootless', '--image', 'layout:image', 'bundle']);
-    if (!(await hasProgram(join(work, 'bundle/rootfs'), 'pulumi', config.environment.PATH))) {
-      throw new ImageUnavailableError(
-        reference,
-        'there is no `pulumi` on its PATH; install the Pulumi CLI in the image, or start from pulumi/pulumi.',
-      );
-    }
-    await runUnprivileged(
-      work,
-      makeErofsCommand({ target: erofsName, folder: 'bundle/rootfs', identity: digest }),
-    );
-    await takeOver(join(work, erofsName), join(folder, erofsName));
-  } finally {
-    // Images hold folders that not even their owner may enter; opened first, they can be removed.
-    await runUnprivileged(work, ['sh', '-c', 'chmod -R u+rwX bundle 2>/dev/null || true']);
-    await rm(work, { recursive: true });
+export async function convert(
+  image: Conversion,
+  devicePath: string,
+  { limits = usualLimits, signal, progress }: ConversionOptions = {},
+): Promise<{ user: ImageUser; deviceBytes: number }> {
+  const request: ConversionRequest = {
+    layers: [...image.layers],
+    devicePath,
+    uuid: uuidFrom(image.digest),
+    ...(image.searchPath !== undefined && { searchPath: image.searchPath }),
+    user: image.user,
+    limits,
+    ...(process.getuid?.() === 0 && { becomeUserId: unprivilegedUserId }),
+  };
+  const child = spawn(
+    'setpriv',
+    [
+      ...['--no-new-privs', 'prlimit', `--fsize=${limits.unpackedBytes * 2}`],
+      ...[
+        nodePath,
+        `--max-old-space-size=${maximumHeapMiB}`,
+        '--disable-warning=ExperimentalWarning',
+        program,
+      ],
+    ],
+    { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH: process.env.PATH } },
+  );
+  const kill = () => child.kill('SIGKILL');
+  signal?.addEventListener('abort', kill, { once: true });
+  // Its input stays open: it ends with it, and with this process.
+  child.stdin.on('error', () => {});
+  child.stdin.write(`${JSON.stringify(request)}\n`);
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors = (errors + text).slice(-maximumErrorCharacters);
+  });
+  const ended = once(child, 'close');
+  ended.catch(() => {});
+  let last: ReturnType<typeof conversionAnswer.parse> | undefined;
+  for await (const line of createInterface({ input: child.stdout })) {
+    last = conversionAnswer.parse(JSON.parse(line));
+    if (last.kind === 'progress') progress?.(last);
   }
-  await writeFile(join(folder, recordName), JSON.stringify({ digest, config } satisfies ImageRecord));
-}
-
-/** What the unprivileged user made becomes this process's own, and nobody's to change. */
-async function takeOver(madePath: string, path: string): Promise<void> {
-  await rename(madePath, path);
-  if (process.getuid && process.getgid) await chown(path, process.getuid(), process.getgid());
-  await chmod(path, 0o444);
-  await flush(path);
-}
-
-/** Throws for an image of another platform than the runner's. */
-export function checkPlatform(
-  reference: string,
-  { os, architecture }: { os: string; architecture: string },
-): void {
-  if (os === 'linux' && architecture === 'amd64') return;
+  const [code, killedBy] = await ended;
+  signal?.removeEventListener('abort', kill);
+  signal?.throwIfAborted();
+  if (last?.kind === 'refused') throw new ImageUnavailableError(image.reference, last.message);
+  if (last?.kind === 'done') return last;
   throw new ImageUnavailableError(
-    reference,
-    `image is ${os}/${architecture}, this runner is linux/amd64; build it for linux/amd64 too.`,
+    image.reference,
+    `its conversion ended with ${killedBy ?? `status ${code}`}: ${errors.trim() || 'no message'}`,
   );
 }
 
-async function checkSize(reference: string, manifest: ImageManifest, folder: string): Promise<void> {
-  const packedBytes = manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
-  const { bavail, bsize } = await statfs(folder);
-  const inGiB = (bytes: number) => (bytes / 1024 ** 3).toFixed(1);
-  if (packedBytes > maximumPackedBytes) {
-    throw new ImageUnavailableError(
-      reference,
-      `its layers have ${inGiB(packedBytes)} GiB, more than the ${inGiB(maximumPackedBytes)} GiB allowed; make it smaller.`,
-    );
-  }
-  if (packedBytes * neededSpaceFactor > bavail * bsize) {
-    throw new ImageUnavailableError(
-      reference,
-      `unpacking it needs up to ${inGiB(packedBytes * neededSpaceFactor)} GiB and the runner's cache has ` +
-        `${inGiB(bavail * bsize)} GiB left; free some space there (${folder}).`,
-    );
-  }
+/** A UUID (version 8: own scheme) that follows from a text, without dashes. */
+function uuidFrom(text: string): string {
+  const hex = createHash('sha256').update(text).digest('hex');
+  return `${hex.slice(0, 12)}8${hex.slice(13, 16)}8${hex.slice(17, 32)}`;
 }

@@ -1,78 +1,231 @@
-import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { exists, makeOnce } from '../setup/make-once.ts';
-import { convertLayout, erofsName, imageRecord, recordName } from './convert.ts';
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { RegistryCredentials } from '@slipway/core';
+import { exists } from '../setup/make-once.ts';
+import type { ConversionLimits } from './convert/limits.ts';
+import { evict, sweep } from './eviction.ts';
+import { Holders } from './holders.ts';
 import type { Image } from './image.ts';
+import { readRecord } from './image-record.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
 import { readLocalDigest } from './local-images.ts';
-import { parseReference } from './reference.ts';
-import { pull, resolveDigest } from './registry.ts';
+import { makeImage } from './make-image.ts';
+import { readLayout } from './oci-layout.ts';
+import { keepLayers, pull } from './pull.ts';
+import { hostNetwork, type PullNetwork } from './pull-network.ts';
+import { parseReference, type RegistrySource } from './reference.ts';
+import { type FoundImage, Registry, type Request } from './registry.ts';
+import { type RegistryLogins, settingsThenHost } from './registry-login.ts';
+import { deviceName, recordName, StoreFolder } from './store-folder.ts';
 
 export interface ImageStore {
   /**
-   * The image behind a reference, ready to be attached: `localhost/…` was built on this host, everything else comes from
-   * a registry. A tag is looked up each time; what its digest stands for is fetched and converted once.
-   * Throws `ImageUnavailableError`.
+   * The image behind a reference, ready to be attached, and kept until it is released: `localhost/…` was built on this
+   * host, everything else comes from a registry. A tag is looked up each time; what its digest stands for is fetched and
+   * converted once. Throws `ImageUnavailableError`.
    */
-  resolve(reference: string): Promise<Image>;
+  resolve(reference: string, options?: ResolveOptions): Promise<HeldImage>;
+  /** Ends what the store holds. */
+  close(): Promise<void>;
 }
 
-export function createImageStore({
-  cacheDirectory,
-  report = () => {},
-}: {
+export interface ResolveOptions {
+  /** The login that the settings of a run name; null or absent where they name none. */
+  readonly credentials?: RegistryCredentials | null;
+  /** Gets how far an image is that has to be fetched and converted. */
+  readonly progress?: (progress: ImageProgress) => void;
+}
+
+export interface ImageProgress {
+  readonly stage: 'fetching' | 'converting';
+  readonly bytes: number;
+  /** Absent where nobody knows. */
+  readonly totalBytes?: number;
+}
+
+/** An image that stays until it is released. */
+export interface HeldImage extends Image {
+  release(): Promise<void>;
+}
+
+export interface ImageStoreOptions {
   readonly cacheDirectory: string;
-  /** Gets lines about the progress of a pull. */
+  /** Gets lines about what the store does. */
   readonly report?: (line: string) => void;
-}): ImageStore {
-  return {
-    async resolve(reference) {
-      const source = parseReference(reference);
-      if (source.kind === 'local') {
-        return readImage(cacheDirectory, reference, await readLocalDigest(cacheDirectory, reference));
-      }
-      // A digest stands for the same content for ever: what is here needs no registry.
-      if (source.digest && (await isConverted(cacheDirectory, source.digest))) {
-        return readImage(cacheDirectory, reference, source.digest);
-      }
-      const digest = await resolveDigest(reference, source);
-      await makeImage(cacheDirectory, { reference, digest }, (layout) =>
-        pull(reference, source, digest, layout, report),
+  /** Size above which images are removed that nobody uses, those that were not used for the longest time first. */
+  readonly limitBytes?: number;
+  readonly network?: PullNetwork;
+  readonly logins?: RegistryLogins;
+  /** A registry that sends nothing for so long has stopped. */
+  readonly stallMilliseconds?: number;
+  readonly conversionLimits?: ConversionLimits;
+}
+
+export const usualLimitBytes = 50 * 1024 ** 3;
+const usualStallMilliseconds = 60_000;
+/** An image that is removed between being made and being held is made again, so often. */
+const attempts = 3;
+
+export function createImageStore(options: ImageStoreOptions): ImageStore {
+  return new CachedImages(options);
+}
+
+class CachedImages implements ImageStore {
+  readonly #options: ImageStoreOptions;
+  readonly #store: StoreFolder;
+  readonly #holders: Holders;
+  readonly #network: PullNetwork;
+  readonly #registry: Registry;
+  /** Whom a registry has let fetch which digest, since this process began. */
+  readonly #admitted = new Set<string>();
+  #swept: Promise<void> | undefined;
+
+  constructor(options: ImageStoreOptions) {
+    this.#options = options;
+    this.#store = new StoreFolder(options.cacheDirectory);
+    this.#holders = new Holders(this.#store.holders);
+    this.#network = options.network ?? hostNetwork;
+    this.#registry = new Registry(this.#network, options.logins ?? settingsThenHost);
+  }
+
+  async resolve(
+    reference: string,
+    { credentials = null, progress }: ResolveOptions = {},
+  ): Promise<HeldImage> {
+    this.#swept ??= this.#sweep();
+    await this.#swept;
+    const source = parseReference(reference);
+    if (source.kind === 'local') {
+      const held = await this.#hold(reference, await readLocalDigest(this.#store, reference));
+      if (held) return held;
+      throw new ImageUnavailableError(
+        reference,
+        `its files in ${this.#store.devices} are gone; build it again with \`./slipway image build\`.`,
       );
-      return readImage(cacheDirectory, reference, digest);
-    },
-  };
+    }
+    const request = { reference, source, credentials };
+    return (await this.#holdKnown(request)) ?? this.#fetch(request, progress);
+  }
+
+  async close(): Promise<void> {
+    await this.#network.close();
+    await this.#holders.close();
+  }
+
+  /**
+   * A digest stands for the same content for ever: what is here needs no registry. But it is for those alone whom the
+   * registry lets have it: the host, and a login that it has let have it before.
+   */
+  async #holdKnown({ reference, source, credentials }: Request): Promise<HeldImage | undefined> {
+    if (source.digest === undefined) return undefined;
+    const digest = (await this.#meaningOf(source.digest)) ?? source.digest;
+    const record = await readRecord(this.#store.device(digest));
+    if (!record) return undefined;
+    const isOpen = record.openRepository === source.repository;
+    if (!isOpen && !this.#admitted.has(admission(source, digest, credentials))) return undefined;
+    return this.#hold(reference, digest);
+  }
+
+  async #fetch(request: Request, progress: ResolveOptions['progress']): Promise<HeldImage> {
+    const { reference, source, credentials } = request;
+    const found = await this.#registry.find(request);
+    this.#admitted.add(admission(source, found.digest, credentials));
+    if (source.digest !== undefined && source.digest !== found.digest) {
+      await this.#remember(source.digest, found.digest);
+    }
+    for (let attempt = 1; attempt <= attempts; attempt += 1) {
+      await this.#make(request, found, progress);
+      const held = await this.#hold(reference, found.digest);
+      if (held) {
+        await this.#makeRoom();
+        return held;
+      }
+    }
+    throw new ImageUnavailableError(
+      reference,
+      'the image cache is too small for it; give the runner a larger one.',
+    );
+  }
+
+  async #make(request: Request, found: FoundImage, progress: ResolveOptions['progress']): Promise<void> {
+    const { reference, source, credentials } = request;
+    const { conversionLimits: limits, stallMilliseconds = usualStallMilliseconds, report } = this.#options;
+    const openRepository = credentials === null ? source.repository : null;
+    await makeImage(
+      this.#store,
+      { reference, digest: found.digest, openRepository },
+      async (folder) => {
+        report?.(`Fetching the executor image ${reference} (${found.digest})`);
+        await pull(this.#registry, this.#store, { request, ...found }, folder, {
+          stallMilliseconds,
+          progress: (bytes, totalBytes) => progress?.({ stage: 'fetching', bytes, totalBytes }),
+        });
+        const laidOut = { layout: join(folder, 'layout'), blobs: join(folder, 'blobs') };
+        const { manifest } = await readLayout(laidOut.layout, laidOut.blobs);
+        const layers = manifest.layers.map(({ digest }) => join(laidOut.blobs, ...digest.split(':')));
+        await keepLayers(this.#store, layers);
+        report?.(`Converting the executor image ${reference}`);
+        return laidOut;
+      },
+      { limits, progress: (bytes) => progress?.({ stage: 'converting', bytes }) },
+    );
+  }
+
+  /** Undefined when the image is not in the store (any more). */
+  async #hold(reference: string, digest: string): Promise<HeldImage | undefined> {
+    const folder = this.#store.device(digest);
+    const path = await this.#holders.hold(join(folder, deviceName));
+    const record = path && (await readRecord(folder));
+    if (!record) {
+      if (path) await this.#holders.release(path);
+      return undefined;
+    }
+    const now = new Date();
+    await utimes(join(folder, recordName), now, now).catch(() => undefined);
+    return {
+      ...{ reference, digest, erofsPath: path, config: record.config },
+      release: () => this.#holders.release(path),
+    };
+  }
+
+  async #meaningOf(index: string): Promise<string | undefined> {
+    return readFile(this.#indexPath(index), 'utf8').catch(() => undefined);
+  }
+
+  /** What an index means on this platform never changes, since its digest is that of its contents. */
+  async #remember(index: string, digest: string): Promise<void> {
+    const path = this.#indexPath(index);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(`${path}.partial`, digest);
+    await rename(`${path}.partial`, path);
+  }
+
+  #indexPath(index: string): string {
+    return join(this.#store.indexes, index.replace(':', '-'));
+  }
+
+  async #makeRoom(): Promise<void> {
+    await this.#holders.sweep();
+    const freed = await evict(this.#store, this.#options.limitBytes ?? usualLimitBytes);
+    if (freed > 0) {
+      this.#options.report?.(`Removed ${(freed / 1024 ** 3).toFixed(1)} GiB of images that nobody used`);
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    if (!(await exists(this.#store.root))) return;
+    await sweep(this.#store);
+    await this.#holders.sweep();
+  }
 }
 
-/** Converts an image unless it is there: `provide` puts it as an OCI layout, named `image`, where it is told to. */
-export async function makeImage(
-  cacheDirectory: string,
-  image: { reference: string; digest: string },
-  provide: (layout: string) => Promise<void>,
-): Promise<void> {
-  await makeOnce(imageFolder(cacheDirectory, image.digest), async (partialFolder) => {
-    const work = join(partialFolder, 'work');
-    await mkdir(work, { recursive: true });
-    await provide(join(work, 'layout'));
-    await convertLayout(partialFolder, image);
-  });
-}
-
-function imageFolder(cacheDirectory: string, digest: string): string {
-  return join(cacheDirectory, 'images', digest.replace(':', '-'));
-}
-
-async function isConverted(cacheDirectory: string, digest: string): Promise<boolean> {
-  return exists(imageFolder(cacheDirectory, digest));
-}
-
-async function readImage(cacheDirectory: string, reference: string, digest: string): Promise<Image> {
-  const folder = imageFolder(cacheDirectory, digest);
-  const text = await readFile(join(folder, recordName), 'utf8').catch((error: unknown) => {
-    throw new ImageUnavailableError(reference, `its files in ${folder} are gone; build or pull it again.`, {
-      cause: error,
-    });
-  });
-  const { config } = imageRecord.parse(JSON.parse(text));
-  return { reference, digest, erofsPath: join(folder, erofsName), config };
+/** Names who was let have what; of a password only a hash is kept. */
+function admission(
+  { repository }: RegistrySource,
+  digest: string,
+  credentials: RegistryCredentials | null,
+): string {
+  const who = credentials && createHash('sha256').update(JSON.stringify(credentials)).digest('hex');
+  return `${repository} ${digest} ${who ?? 'host'}`;
 }

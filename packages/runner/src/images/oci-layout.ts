@@ -32,22 +32,22 @@ export const imageConfiguration = z.object({
         .array(z.string().max(128 * 1024))
         .max(10_000)
         .nullish(),
+      User: z.string().max(1000).nullish(),
     })
     .nullish(),
 });
 export type ImageConfiguration = z.infer<typeof imageConfiguration>;
 
-/** The one image of an OCI layout. */
+/** The one image of an OCI layout, whose blobs may lie elsewhere. */
 export async function readLayout(
   layout: string,
+  blobs = join(layout, 'blobs'),
 ): Promise<{ digest: string; manifest: ImageManifest; configuration: ImageConfiguration }> {
   const index = imageIndex.parse(await readDocument(join(layout, 'index.json')));
   const [entry] = index.manifests;
   if (entry === undefined) throw new Error(`There is no image in the OCI layout ${layout}.`);
-  const manifest = imageManifest.parse(await readDocument(blobPath(layout, entry.digest)));
-  const configuration = imageConfiguration.parse(
-    await readDocument(blobPath(layout, manifest.config.digest)),
-  );
+  const manifest = imageManifest.parse(await readDocument(blobPath(blobs, entry.digest)));
+  const configuration = imageConfiguration.parse(await readDocument(blobPath(blobs, manifest.config.digest)));
   return { digest: entry.digest, manifest, configuration };
 }
 
@@ -57,8 +57,8 @@ async function readDocument(path: string): Promise<unknown> {
   return JSON.parse(await readFile(path, 'utf8'));
 }
 
-function blobPath(layout: string, blobDigest: string): string {
-  return join(layout, 'blobs', ...blobDigest.split(':'));
+function blobPath(blobs: string, blobDigest: string): string {
+  return join(blobs, ...blobDigest.split(':'));
 }
 
 /** `NAME=value` pairs as a record. */

@@ -1,19 +1,23 @@
+import { registryOf } from '@slipway/core';
 import { ImageUnavailableError } from './image-unavailable.ts';
 
 /** Where the image of a reference comes from. */
 export type ImageSource =
   /** Built on this host; it never comes from a registry. */
-  | { readonly kind: 'local' }
-  | {
-      readonly kind: 'registry';
-      /** `registry/repository`, as skopeo's `docker://` takes it. */
-      readonly repository: string;
-      readonly tag: string;
-      /** Set where the reference names one content for ever. A tag beside it is for people only. */
-      readonly digest: string | undefined;
-      /** A registry on this host may speak plain HTTP, as with other container tools. */
-      readonly onLoopback: boolean;
-    };
+  { readonly kind: 'local' } | RegistrySource;
+
+export interface RegistrySource {
+  readonly kind: 'registry';
+  /** Host, and port where it has one. */
+  readonly registry: string;
+  /** `registry/repository`, as skopeo's `docker://` takes it. */
+  readonly repository: string;
+  readonly tag: string;
+  /** Set where the reference names one content for ever. A tag beside it is for people only. */
+  readonly digest: string | undefined;
+  /** A registry on this host may speak plain HTTP, as with other container tools. */
+  readonly onLoopback: boolean;
+}
 
 const shape =
   /^(?<repository>(?:(?:[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d{1,5})?|[a-zA-Z0-9-]+:\d{1,5})\/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?<tag>[\w][\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$/;
@@ -29,6 +33,7 @@ export function parseReference(reference: string): ImageSource {
   }
   const { repository, tag = 'latest', digest } = parts;
   if (repository.startsWith('localhost/')) return { kind: 'local' };
-  const onLoopback = /^(localhost|127(\.\d{1,3}){3}):\d+\//.test(repository);
-  return { kind: 'registry', repository, tag, digest, onLoopback };
+  const registry = registryOf(repository);
+  const onLoopback = /^(localhost|127(\.\d{1,3}){3}):\d+$/.test(registry);
+  return { kind: 'registry', registry, repository, tag, digest, onLoopback };
 }

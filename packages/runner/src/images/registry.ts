@@ -1,100 +1,168 @@
 import { createHash } from 'node:crypto';
-import { CommandError, runCommand } from '../setup/run-command.ts';
+import type { RegistryCredentials } from '@slipway/core';
+import { maximumLayers } from './convert/limits.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
-import { imageIndex } from './oci-layout.ts';
-import type { ImageSource } from './reference.ts';
-
-type RegistryImage = Extract<ImageSource, { kind: 'registry' }>;
+import { type ImageManifest, imageIndex, imageManifest } from './oci-layout.ts';
+import type { PullNetwork } from './pull-network.ts';
+import type { RegistrySource } from './reference.ts';
+import { explainFailure, mayPass } from './registry-failure.ts';
+import type { RegistryLogins } from './registry-login.ts';
+import { authenticationPath, runSkopeo, type SkopeoCall, SkopeoFailed } from './skopeo.ts';
 
 const askTimeoutMilliseconds = 60_000;
-const pullTimeoutMilliseconds = 60 * 60_000;
+const attempts = 3;
+const betweenAttemptsMilliseconds = 1_000;
+/** Sum of the packed layers of an image, at most. */
+const maximumPackedBytes = 20 * 1024 ** 3;
 
-/**
- * Asks a registry, with skopeo and therefore with the host's credentials (`~/.docker/config.json`, credential helpers,
- * `REGISTRY_AUTH_FILE`), for the digest of the linux/amd64 manifest behind a reference.
- * Throws `ImageUnavailableError`.
- */
-export async function resolveDigest(reference: string, source: RegistryImage): Promise<string> {
-  const asked = source.digest ?? source.tag;
-  const raw = await skopeo(reference, ['inspect', '--raw', ...tls(source), address(source, asked)], {
-    timeoutMilliseconds: askTimeoutMilliseconds,
-  });
-  const document: unknown = JSON.parse(raw);
-  const index = imageIndex.safeParse(document);
-  if (!index.success) {
-    // The digest of a manifest is that of its bytes.
-    return source.digest ?? `sha256:${createHash('sha256').update(raw).digest('hex')}`;
+/** An image as somebody asks for it. */
+export interface Request {
+  /** As the user wrote it. */
+  readonly reference: string;
+  readonly source: RegistrySource;
+  /** Of the run's settings; null where they name none. */
+  readonly credentials: RegistryCredentials | null;
+}
+
+export interface FoundImage {
+  /** Of the manifest for linux/amd64. */
+  readonly digest: string;
+  readonly manifest: ImageManifest;
+}
+
+/** Asks registries, with skopeo. */
+export class Registry {
+  readonly #network: PullNetwork;
+  readonly #logins: RegistryLogins;
+
+  constructor(network: PullNetwork, logins: RegistryLogins) {
+    this.#network = network;
+    this.#logins = logins;
   }
-  const platforms = index.data.manifests.flatMap(({ digest, platform }) =>
-    platform && platform.os !== 'unknown' ? [{ digest, ...platform }] : [],
-  );
-  const ours = platforms.find(({ os, architecture }) => os === 'linux' && architecture === 'amd64');
-  if (ours) return ours.digest;
-  const offered = platforms.map(({ os, architecture }) => `${os}/${architecture}`).join(', ');
-  throw new ImageUnavailableError(
-    reference,
-    `image is ${offered || 'for no known platform'}, this runner is linux/amd64; build it for linux/amd64 too.`,
-  );
+
+  /** The manifest for linux/amd64 behind a reference. Throws `ImageUnavailableError`. */
+  async find(request: Request): Promise<FoundImage> {
+    const { reference, source } = request;
+    const raw = await this.#ask(request, source.digest ?? source.tag);
+    const index = imageIndex.safeParse(parse(raw));
+    if (!index.success) return checked(reference, raw);
+    const platforms = index.data.manifests.flatMap(({ digest, platform }) =>
+      platform && platform.os !== 'unknown' ? [{ digest, ...platform }] : [],
+    );
+    const ours = platforms.find(({ os, architecture }) => os === 'linux' && architecture === 'amd64');
+    if (ours) return checked(reference, await this.#ask(request, ours.digest));
+    const offered = platforms.map(({ os, architecture }) => `${os}/${architecture}`).join(', ');
+    throw new ImageUnavailableError(
+      reference,
+      `image is ${offered || 'for no known platform'}, this runner is linux/amd64; build it for linux/amd64 too.`,
+    );
+  }
+
+  /** Copies an image to an OCI layout, called `image`, and its blobs to a folder; those that are there are not fetched. */
+  async copy(
+    request: Request,
+    digest: string,
+    target: { readonly layout: string; readonly blobs: string; readonly maximumFileBytes: number },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { maximumFileBytes } = target;
+    await this.#skopeo(request, { maximumFileBytes, signal }, (withLogin) => [
+      ...['copy', '--quiet', '--dest-shared-blob-dir', target.blobs],
+      ...(withLogin ? ['--src-authfile', authenticationPath] : []),
+      ...(request.source.onLoopback ? ['--src-tls-verify=false'] : []),
+      ...[address(request.source, digest), `oci:${target.layout}:image`],
+    ]);
+  }
+
+  /** A manifest or index as it is. skopeo does not compare it with the digest that it was asked for by. */
+  async #ask(request: Request, tagOrDigest: string): Promise<string> {
+    const signal = AbortSignal.timeout(askTimeoutMilliseconds);
+    const raw = await this.#skopeo(request, { signal }, (withLogin) => [
+      ...['inspect', '--raw'],
+      ...(withLogin ? ['--authfile', authenticationPath] : []),
+      ...(request.source.onLoopback ? ['--tls-verify=false'] : []),
+      address(request.source, tagOrDigest),
+    ]);
+    if (!tagOrDigest.startsWith('sha256:') || digestOf(raw) === tagOrDigest) return raw;
+    throw new ImageUnavailableError(
+      request.reference,
+      'what the registry sent is not what its digest says. Something on the way, or the registry, damages it.',
+    );
+  }
+
+  async #skopeo(
+    { reference, source, credentials }: Request,
+    options: Pick<SkopeoCall, 'maximumFileBytes' | 'signal'>,
+    argv: (withLogin: boolean) => readonly string[],
+  ): Promise<string> {
+    await using way = await this.#network.to(reference, source.registry);
+    const login = await this.#logins.loginAt(source.registry, credentials);
+    const call = {
+      ...options,
+      enter: way.enter,
+      login: login && { registry: source.registry, credentials: login },
+      argv: argv(login !== null),
+    };
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await runSkopeo(call);
+      } catch (error) {
+        if (error instanceof DOMException && error.name === 'TimeoutError') throw notAnswering(reference);
+        if (!(error instanceof SkopeoFailed)) throw error;
+        if (attempt === attempts || !mayPass(error)) throw explainFailure(reference, error, way.isClosed);
+        await new Promise((resolve) => setTimeout(resolve, attempt * betweenAttemptsMilliseconds));
+      }
+    }
+  }
 }
 
-/** Fetches one manifest and its blobs into an OCI layout, where the image is called `image`. */
-export async function pull(
-  reference: string,
-  source: RegistryImage,
-  digest: string,
-  layout: string,
-  report: (line: string) => void,
-): Promise<void> {
-  await skopeo(reference, ['copy', ...tls(source, 'src-'), address(source, digest), `oci:${layout}:image`], {
-    timeoutMilliseconds: pullTimeoutMilliseconds,
-    report,
-  });
-}
-
-function address({ repository }: RegistryImage, tagOrDigest: string): string {
+function address({ repository }: RegistrySource, tagOrDigest: string): string {
   return `docker://${repository}${tagOrDigest.startsWith('sha256:') ? '@' : ':'}${tagOrDigest}`;
 }
 
-function tls({ onLoopback }: RegistryImage, prefix = ''): string[] {
-  return onLoopback ? [`--${prefix}tls-verify=false`] : [];
-}
-
-async function skopeo(
-  reference: string,
-  argv: readonly string[],
-  options: { timeoutMilliseconds: number; report?: (line: string) => void },
-): Promise<string> {
+function parse(raw: string): unknown {
   try {
-    return await runCommand(['skopeo', ...argv], options);
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    throw new ImageUnavailableError(reference, explain(error), { cause: error });
+    return JSON.parse(raw);
+  } catch {
+    return undefined;
   }
 }
 
-/** What skopeo's messages mean for the user. */
-const explanations: readonly [RegExp, string][] = [
-  [
-    /unauthorized|authentication required|denied|403/i,
-    'the registry refuses access. Check the name, and log the runner host in with `skopeo login`.',
-  ],
-  [
-    /manifest unknown|name unknown|not found|404/i,
-    'the registry does not have it. Check repository, tag and digest.',
-  ],
-  [
-    /x509|certificate/i,
-    "the registry's certificate is not trusted. Add its authority to the runner host's certificates.",
-  ],
-  [
-    /no such host|connection refused|i\/o timeout|network is unreachable|out of time/i,
-    'the registry cannot be reached. Check its name, and network and proxy of the runner host.',
-  ],
-  [/no space left/i, "the runner's disk is full. Free some space in its cache directory."],
-];
+function checked(reference: string, raw: string): FoundImage {
+  const parsed = imageManifest.safeParse(parse(raw));
+  if (!parsed.success) {
+    throw new ImageUnavailableError(
+      reference,
+      'the registry answers something that is no image of the OCI or Docker kind; push it again with a current tool.',
+    );
+  }
+  const manifest = parsed.data;
+  const packedBytes = manifest.layers.reduce((sum, { size }) => sum + size, 0);
+  const inGiB = (bytes: number) => (bytes / 1024 ** 3).toFixed(1);
+  if (packedBytes > maximumPackedBytes) {
+    throw new ImageUnavailableError(
+      reference,
+      `its layers have ${inGiB(packedBytes)} GiB, more than the ${inGiB(maximumPackedBytes)} GiB allowed; make it smaller.`,
+    );
+  }
+  if (manifest.layers.length > maximumLayers) {
+    throw new ImageUnavailableError(
+      reference,
+      `it has ${manifest.layers.length} layers, more than the ${maximumLayers} allowed; put some together.`,
+    );
+  }
+  return { digest: digestOf(raw), manifest };
+}
 
-function explain(error: CommandError): string {
-  const lastLine = error.output.trim().split('\n').at(-1) ?? '';
-  const known = explanations.find(([pattern]) => pattern.test(error.message));
-  return `${known?.[1] ?? 'it could not be fetched.'} (${lastLine.slice(0, 1000)})`;
+/** The digest of a manifest is that of its bytes. */
+function digestOf(raw: string): string {
+  return `sha256:${createHash('sha256').update(raw).digest('hex')}`;
+}
+
+function notAnswering(reference: string): ImageUnavailableError {
+  const seconds = askTimeoutMilliseconds / 1000;
+  return new ImageUnavailableError(
+    reference,
+    `the registry did not answer within ${seconds} s. Check it, and network and proxy of the runner host.`,
+  );
 }

@@ -8,8 +8,8 @@ import {
   frameFromExecutor,
 } from '@slipway/core';
 
-/** What the executor wrote before its sandbox ended is still on its way for a moment; silence for this long is the end. */
-const silenceMilliseconds = 500;
+/** Every driver ends the channel after all that was written to it. Should one fail to, silence for this long is the end. */
+const silenceMilliseconds = 5_000;
 
 /**
  * The channel to one executor, as frames. Nothing is read unless `next` is waiting, so that a reader that is slow, or
@@ -49,7 +49,7 @@ export class ExecutorChannel {
     if (this.#channel.writable) this.#channel.write(bytes);
   }
 
-  /** The sandbox is gone: lets `next` come to the end of what was written, also where the driver leaves the channel open. */
+  /** The sandbox is gone: lets `next` come to the end of what was written, even if the driver left the channel open. */
   async drainAfterExit(): Promise<void> {
     for (;;) {
       const before = this.#chunkCount;

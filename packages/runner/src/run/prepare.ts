@@ -1,4 +1,5 @@
 import type { Image } from '../images/image.ts';
+import type { HeldImage } from '../images/image-store.ts';
 import type { SandboxNetwork } from '../network/sandbox-network.ts';
 import type { LiveRun } from './live-run.ts';
 
@@ -9,18 +10,30 @@ export interface Prepared {
 
 /** Makes ready what a sandbox is attached to: the image, converted once per digest, and a network of its own. */
 export async function prepare(run: LiveRun): Promise<Prepared> {
-  const { options, parts } = run.context;
-  const reference = run.outline.imageReference ?? options.defaultImage;
+  const { parts } = run.context;
   await run.report.setup('Preparing environment');
   const network = run.resources.hold('network', parts.createNetwork(run.outline.sandbox.egress), (made) =>
     made.destroy(),
   );
-  const [image, ownNetwork] = await run.unlessStopped(
-    Promise.all([
-      run.phases.measure('image', parts.images.resolve(reference)),
-      run.phases.measure('network', network),
-    ]),
-  );
+  const resolving = resolveImage(run);
+  const [image, ownNetwork] = await run
+    .unlessStopped(
+      Promise.all([run.phases.measure('image', resolving), run.phases.measure('network', network)]),
+    )
+    .catch((error: unknown) => {
+      // The end of a run does not wait for its image, which others may want.
+      resolving.then(({ release }) => release()).catch(() => undefined);
+      throw error;
+    });
+  run.resources.hold('image', resolving, ({ release }) => release());
   await run.report.setup(`Executor image "${image.reference}" (${image.digest})`);
   return { image, network: ownNetwork };
+}
+
+async function resolveImage(run: LiveRun): Promise<HeldImage> {
+  const { options, parts } = run.context;
+  const { imageReference } = run.outline;
+  if (imageReference === null) return parts.images.resolve(options.defaultImage);
+  const { credentials } = await run.ask(() => run.calls.imageCredentials());
+  return parts.images.resolve(imageReference, { credentials });
 }

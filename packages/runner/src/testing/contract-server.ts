@@ -13,6 +13,7 @@ import {
   type LogLine,
   lackOf,
   logRequest,
+  type RegistryCredentials,
   type RunOutline,
   registerRequest,
   runnerContractPath,
@@ -35,6 +36,8 @@ export class ContractRun {
   finish: FinishRequest | undefined;
   cancelled = false;
   fenced = false;
+  /** How the settings log in to the registry of the run's image. */
+  imageCredentials: RegistryCredentials | null = null;
 
   constructor(outline: RunOutline, job: Job) {
     this.outline = outline;
@@ -201,6 +204,7 @@ export class ContractServer {
       return { status: 409, body: { code: 409, message: 'the lease is no longer yours' } };
     run.calls.push({ name, at: performance.now() });
     if (name === 'job') return { status: 200, body: { job: run.job } };
+    if (name === 'image-credentials') return { status: 200, body: { credentials: run.imageCredentials } };
     if (name === 'log') for (const line of logRequest.parse(body).lines) run.lines.set(line.sequence, line);
     if (name === 'steps') {
       const { steps, sandbox } = stepsRequest.parse(body);

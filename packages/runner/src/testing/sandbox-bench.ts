@@ -2,7 +2,6 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { EgressRecord, SandboxSize } from '@slipway/core';
 import type { Isolation, Sandbox, SandboxSpec } from '../isolation/isolation.ts';
 import { type Gateway, startGateway } from '../network/gateway.ts';
@@ -120,15 +119,19 @@ export class SandboxBench {
   }
 }
 
-/** Everything that the sandbox writes to its channel until it ends, as text. Destroys it. */
+const channelEndMilliseconds = 15_000;
+
+/** Everything that the sandbox writes to its channel until that ends, as it has to when the process has. Destroys it. */
 export async function outputOf(sandbox: Sandbox): Promise<string> {
   const chunks: Buffer[] = [];
   sandbox.channel.on('data', (chunk: Buffer) => chunks.push(chunk));
-  const channelEnded = new Promise((resolve) => sandbox.channel.once('end', resolve));
+  const over = Promise.withResolvers<void>();
+  for (const event of ['end', 'close']) sandbox.channel.once(event, () => over.resolve());
   await sandbox.started;
   await sandbox.exited;
-  // What is still on its way when the process has ended; a channel need not tell its end.
-  await Promise.race([channelEnded, sleep(500)]);
+  const endless = new Error('the channel has not ended, although the process that wrote to it has');
+  const deadline = setTimeout(() => over.reject(endless), channelEndMilliseconds);
+  await over.promise.finally(() => clearTimeout(deadline));
   await sandbox.destroy();
   return Buffer.concat(chunks).toString();
 }

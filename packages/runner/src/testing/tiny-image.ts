@@ -32,7 +32,11 @@ export function buildTinyImage(directory: string): { image: Image; toolbox: Tool
   const image = buildErofs(root, join(directory, 'image.erofs'));
   const toolbox = buildErofs(tools, join(directory, 'toolbox.erofs'));
   return {
-    image: { reference: 'localhost/slipway/tiny:latest', ...image, config: { environment: {} } },
+    image: {
+      reference: 'localhost/slipway/tiny:latest',
+      ...image,
+      config: { environment: {}, user: { userId: 0, groupId: 0, home: '/root' } },
+    },
     toolbox: { ...toolbox, executorArgv: ['/slipway/bin/busybox', 'sh'] },
   };
 }

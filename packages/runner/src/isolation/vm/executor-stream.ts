@@ -5,6 +5,9 @@ import { Duplex } from 'node:stream';
  * everything that the process wrote, and here the stream ends. The mark is a secret of init, so the process cannot
  * write it.
  *
+ * Bytes that may be the beginning of the mark are held until more come. It begins with a letter or digit, as no message of
+ * the executor ends, so none is ever held up.
+ *
  * Nothing is read from `port` unless somebody reads this stream, so back-pressure reaches inside.
  */
 export class ExecutorStream extends Duplex {

@@ -1,8 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeImage } from '../../images/image-store.ts';
 import { nameLocalImage } from '../../images/local-images.ts';
+import { makeImage } from '../../images/make-image.ts';
 import { readLayout } from '../../images/oci-layout.ts';
+import { StoreFolder } from '../../images/store-folder.ts';
 import { contentKey, fileIdentity } from '../content-key.ts';
 import { keepNewestVersions } from '../keep-newest.ts';
 import { makeOnce } from '../make-once.ts';
@@ -48,11 +49,13 @@ export async function buildDefaultImage(options: SetUpOptions): Promise<BuiltIma
     await keepNewestVersions(join(cacheDirectory, 'default-image'));
   });
   const { digest } = await readLayout(layoutPath);
-  await makeImage(cacheDirectory, { reference: defaultImageReference, digest }, async (layout) => {
+  const store = new StoreFolder(cacheDirectory);
+  const image = { reference: defaultImageReference, digest, openRepository: null };
+  await makeImage(store, image, async () => {
     report('making a read-only device of the image …');
-    await runCommand(['cp', '-r', '--reflink=auto', layoutPath, layout]);
+    return { layout: layoutPath, blobs: join(layoutPath, 'blobs') };
   });
-  await nameLocalImage(cacheDirectory, defaultImageReference, digest);
+  await nameLocalImage(store, defaultImageReference, digest);
   return { reference: defaultImageReference, digest, layoutPath };
 }
 

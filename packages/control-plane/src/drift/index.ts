@@ -1,0 +1,1 @@
+export { driftRoutes } from './routes.ts';

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runCommand } from '../setup/run-command.ts';
+import { deviceName, recordName, type StoreFolder } from './store-folder.ts';
+
+/** Something in the store that could be removed. */
+interface Kept {
+  readonly path: string;
+  readonly bytes: number;
+  readonly usedAt: number;
+  readonly mayBeRemoved: boolean;
+}
+
+const removedPrefix = 'removed-';
+
+/**
+ * Makes the store as small as `limitBytes`: what was not used for the longest time goes first, layers before the images
+ * made of them. What a run uses stays, and so do images that were built on this host and could not be fetched again.
+ * Answers the bytes that were freed.
+ */
+export async function evict(store: StoreFolder, limitBytes: number): Promise<number> {
+  const layers = await keptLayers(store);
+  const devices = await keptDevices(store);
+  let excess = [...layers, ...devices].reduce((sum, { bytes }) => sum + bytes, 0) - limitBytes;
+  let freed = 0;
+  const byAge = (kept: Kept[]) => kept.sort((a, b) => a.usedAt - b.usedAt);
+  for (const { path, bytes, mayBeRemoved } of [...byAge(layers), ...byAge(devices)]) {
+    if (excess <= 0) break;
+    if (!mayBeRemoved || !(await removeAtOnce(store, path))) continue;
+    excess -= bytes;
+    freed += bytes;
+  }
+  return freed;
+}
+
+/** Removes what processes left behind that were killed: half-made images, and what they were about to remove. */
+export async function sweep(store: StoreFolder): Promise<void> {
+  for (const name of await readdir(store.devices).catch(() => [])) {
+    const path = join(store.devices, name);
+    if (name.startsWith(removedPrefix)) await rm(path, { recursive: true, force: true });
+    if (!name.endsWith('.partial')) continue;
+    const lock = path.replace(/\.partial$/, '.lock');
+    // Somebody who is still at work holds the lock.
+    await runCommand(['flock', '--nonblock', lock, 'rm', '-r', '-f', path]).catch(() => undefined);
+  }
+}
+
+/** Takes the name away before the contents, so that nobody finds half of it. Whether it was still there. */
+export async function removeAtOnce(store: StoreFolder, path: string): Promise<boolean> {
+  const removed = join(store.devices, `${removedPrefix}${randomUUID()}`);
+  const isThere = await rename(path, removed).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) await rm(removed, { recursive: true, force: true });
+  return isThere;
+}
+
+async function keptLayers(store: StoreFolder): Promise<Kept[]> {
+  return all(await readdir(store.layers).catch(() => []), async (name) => {
+    const path = join(store.layers, name);
+    const { blocks, mtimeMs, nlink } = await stat(path);
+    return { path, bytes: blocks * 512, usedAt: mtimeMs, mayBeRemoved: nlink === 1 };
+  });
+}
+
+async function keptDevices(store: StoreFolder): Promise<Kept[]> {
+  const local = await localDigests(store);
+  const names = (await readdir(store.devices).catch(() => [])).filter((name) =>
+    /^sha256-[0-9a-f]{64}$/.test(name),
+  );
+  return all(names, async (name) => {
+    const path = join(store.devices, name);
+    const { blocks, nlink } = await stat(join(path, deviceName));
+    const { mtimeMs } = await stat(join(path, recordName));
+    const mayBeRemoved = nlink === 1 && !local.has(name.replace('-', ':'));
+    return { path, bytes: blocks * 512, usedAt: mtimeMs, mayBeRemoved };
+  });
+}
+
+async function localDigests(store: StoreFolder): Promise<Set<string>> {
+  const names = await readdir(store.localNames).catch(() => []);
+  return new Set(await all(names, (name) => readFile(join(store.localNames, name), 'utf8')));
+}
+
+/** What could be looked at; others may remove something meanwhile. */
+async function all<T>(names: readonly string[], look: (name: string) => Promise<T>): Promise<T[]> {
+  const found = await Promise.all(
+    names.map((name) =>
+      look(name).then(
+        (value) => [value],
+        () => [],
+      ),
+    ),
+  );
+  return found.flat();
+}

@@ -1,0 +1,112 @@
+import { link, mkdir, readdir, stat, statfs, utimes } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { ImageUnavailableError } from './image-unavailable.ts';
+import type { ImageManifest } from './oci-layout.ts';
+import type { Registry, Request } from './registry.ts';
+import type { StoreFolder } from './store-folder.ts';
+
+const lookMilliseconds = 250;
+/** Configurations and manifests of images are smaller. */
+const otherFileBytes = 8 * 1024 ** 2;
+/** Free space that no pull and no conversion takes from the host. */
+export const reservedBytes = 1024 ** 3;
+
+export interface PullOptions {
+  /** A registry that sends nothing for so long has stopped. */
+  readonly stallMilliseconds: number;
+  readonly progress: (fetchedBytes: number, totalBytes: number) => void;
+}
+
+/**
+ * Fetches an image into `folder`: an OCI layout in `layout`, its blobs in `blobs/sha256`. Layers that an earlier pull
+ * fetched are taken from the store, and the others kept there. Throws `ImageUnavailableError`.
+ */
+export async function pull(
+  registry: Registry,
+  store: StoreFolder,
+  { request, digest, manifest }: { request: Request; digest: string; manifest: ImageManifest },
+  folder: string,
+  { stallMilliseconds, progress }: PullOptions,
+): Promise<void> {
+  const layout = join(folder, 'layout');
+  const blobs = join(folder, 'blobs');
+  await mkdir(layout, { recursive: true });
+  await mkdir(join(blobs, 'sha256'), { recursive: true });
+  await useKnownLayers(store, manifest, join(blobs, 'sha256'));
+
+  const totalBytes = manifest.layers.reduce((sum, { size }) => sum + size, 0);
+  const largest = Math.max(otherFileBytes, ...manifest.layers.map(({ size }) => size + otherFileBytes));
+  const stopped = new AbortController();
+  let fetchedBytes = -1;
+  let movedAt = performance.now();
+  const watch = setInterval(async () => {
+    const bytes = await bytesIn([layout, join(blobs, 'sha256')]);
+    if (bytes !== fetchedBytes) movedAt = performance.now();
+    fetchedBytes = bytes;
+    progress(Math.min(bytes, totalBytes), totalBytes);
+    if (performance.now() - movedAt > stallMilliseconds) {
+      stopped.abort(
+        new ImageUnavailableError(
+          request.reference,
+          `the registry has sent nothing for ${stallMilliseconds / 1000} s. Check it, and the network of the runner host.`,
+        ),
+      );
+    }
+    if (bytes > totalBytes + manifest.layers.length * otherFileBytes + largest) {
+      const problem =
+        'the registry sends more than the manifest says. Something on the way, or the registry, damages it.';
+      stopped.abort(new ImageUnavailableError(request.reference, problem));
+    }
+    const full = await fullDisk(request.reference, folder);
+    if (full) stopped.abort(full);
+  }, lookMilliseconds);
+  try {
+    await registry.copy(request, digest, { layout, blobs, maximumFileBytes: largest }, stopped.signal);
+  } finally {
+    clearInterval(watch);
+  }
+  progress(totalBytes, totalBytes);
+}
+
+/** Keeps layers for images that share them. */
+export async function keepLayers(store: StoreFolder, paths: readonly string[]): Promise<void> {
+  await mkdir(store.layers, { recursive: true });
+  for (const path of paths) {
+    // Another pull may have kept it already.
+    await link(path, store.layer(`sha256:${basename(path)}`)).catch(() => undefined);
+  }
+}
+
+/** What says that the disk of a folder is all but full; undefined while there is room. */
+export async function fullDisk(
+  reference: string,
+  folder: string,
+): Promise<ImageUnavailableError | undefined> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize > reservedBytes) return undefined;
+  return new ImageUnavailableError(
+    reference,
+    `it does not fit: the runner's cache keeps 1 GiB of its disk free. Free some space there (${folder}).`,
+  );
+}
+
+async function useKnownLayers(store: StoreFolder, manifest: ImageManifest, blobs: string): Promise<void> {
+  const now = new Date();
+  for (const { digest, size } of manifest.layers) {
+    const kept = store.layer(digest);
+    const known = await stat(kept).catch(() => undefined);
+    if (known?.size !== size) continue;
+    await link(kept, join(blobs, digest.replace('sha256:', ''))).catch(() => undefined);
+    await utimes(kept, now, now).catch(() => undefined);
+  }
+}
+
+async function bytesIn(folders: readonly string[]): Promise<number> {
+  let bytes = 0;
+  for (const folder of folders) {
+    for (const name of await readdir(folder).catch(() => [])) {
+      bytes += (await stat(join(folder, name)).catch(() => undefined))?.size ?? 0;
+    }
+  }
+  return bytes;
+}
