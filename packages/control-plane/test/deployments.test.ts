@@ -1,3 +1,4 @@
+import type { EgressRecord } from '@slipway/core';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
@@ -309,4 +310,27 @@ test('a run tells why it ended, where it ran, and how long its phases took', asy
     ...{ sandbox, steps, phaseMilliseconds: { image: 12.5 }, claims: 1 },
   });
   expect(await server.call('GET', `/api/slipway/runs/${crypto.randomUUID()}`)).toMatchObject({ status: 404 });
+});
+
+test('a run tells where it went and what it was refused, its secrets hidden in names', async () => {
+  const stack = await server.makeStack('egress');
+  const environmentVariables = { TOKEN: { secret: 'hunter2hunter2' } };
+  const { id } = await deploy(server, stack, { operationContext: { environmentVariables } });
+  const run = await runner.mustClaim();
+  const runPath = `/api/slipway/runs/${id}`;
+  expect((await server.call('GET', runPath)).body).toMatchObject({ egress: null });
+  const contact = {
+    ...{ hosts: ['hunter2hunter2.evil.example'], address: '203.0.113.7', port: 443, protocol: 'tcp' },
+    ...{ count: 2, lastAt: '2026-01-01T00:00:00.000Z' },
+  };
+  const egress: EgressRecord = {
+    contacted: [contact],
+    refused: [{ ...contact, hosts: ['other.example\0'], reason: 'policy' }],
+    unlisted: { contacted: 0, refused: 7 },
+  };
+  await run.job();
+  await run.finish({ egress });
+  expect((await server.call('GET', runPath)).body).toMatchObject({
+    egress: { ...egress, contacted: [{ ...contact, hosts: ['***.evil.example'] }] },
+  });
 });

@@ -61,7 +61,7 @@ export const causes = {
       'Read the log of the step "Download dependencies"; private registries are set up in pre-run commands.',
   },
   'egress-refused': {
-    sentence: 'The run tried to reach something that it may not reach.',
+    sentence: 'The run was kept from something that it needed to reach.',
     remedy: 'The egress record of the run lists all that was refused.',
   },
   'executor-crashed': {

@@ -25,6 +25,8 @@ export const egressContact = z.object({
   protocol: z.string().max(32),
   /** Connections (datagrams, look-ups), refused ones tried again included. */
   count: z.number().int().min(1),
+  /** When it was last tried, by the runner's clock, give or take a second. */
+  lastAt: z.iso.datetime(),
 });
 export type EgressContact = z.infer<typeof egressContact>;
 

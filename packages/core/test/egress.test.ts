@@ -3,6 +3,7 @@ import { describeRefusals, type EgressRefusal } from '../src/index.ts';
 
 const refusal = (changes: Partial<EgressRefusal>): EgressRefusal => ({
   ...{ hosts: [], address: '203.0.113.7', port: 443, protocol: 'tcp', count: 1, reason: 'policy' },
+  lastAt: '2026-01-01T00:00:00.000Z',
   ...changes,
 });
 const describeAll = (refused: EgressRefusal[], unlisted = 0) =>

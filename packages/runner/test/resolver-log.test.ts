@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { ResolverLog } from '../src/network/resolver-log.ts';
 
+const noon = new Date('2026-01-01T12:00:00Z');
 const prefix = 'Nov 24 09:53:30 dnsmasq[9]:';
 
 function logOf(lines: string[], refusesNames = true): ResolverLog {
-  const log = new ResolverLog({ refusesNames });
+  const log = new ResolverLog({ refusesNames, now: () => noon });
   for (const line of lines) log.read(`${prefix} ${line}`);
   return log;
 }
@@ -32,7 +33,7 @@ describe('of the resolver of a sandbox is learned', () => {
       `${index} 192.0.0.2/5 query[${type}] evil.example from 192.0.0.2`,
       `${index} 192.0.0.2/5 config evil.example is NXDOMAIN`,
     ]);
-    expect(logOf(lines).refusedNames).toEqual(new Map([['evil.example', 2]]));
+    expect(logOf(lines).refusedNames).toEqual(new Map([['evil.example', { count: 2, lastAt: noon }]]));
     // Under the policy `open`, a name that does not exist is no refusal.
     expect(logOf(lines, false).refusedNames).toEqual(new Map());
   });
@@ -53,7 +54,7 @@ describe('of the resolver of a sandbox is learned', () => {
   });
 
   test('a bounded amount, however much is asked', () => {
-    const log = new ResolverLog({ refusesNames: true });
+    const log = new ResolverLog({ refusesNames: true, now: () => noon });
     const before = process.memoryUsage().heapUsed;
     for (let index = 0; index < 200_000; index += 1) {
       const name = `${index}.${'x'.repeat(60)}.example`;

@@ -18,7 +18,8 @@ export class RunSetting implements AsyncDisposable {
   /** What the host has, reserve included. */
   room: Capacity = { cpus: 64, memoryMiB: 1_000_000, volumeGiB: 10_000 };
   /** What the networks say about where their runs went. */
-  egress: EgressRecord = { contacted: [], refused: [], unlisted: { contacted: 0, refused: 0 } };
+  egress: () => Promise<EgressRecord> = () =>
+    Promise.resolve({ contacted: [], refused: [], unlisted: { contacted: 0, refused: 0 } });
   /** Of sandbox networks. */
   readonly networks = { created: 0, destroyed: 0 };
   images: RunnerParts['images'] = {
@@ -84,7 +85,7 @@ export class RunSetting implements AsyncDisposable {
           namespacePath: '/nowhere',
           gatewayAddress: '127.0.0.1',
           nameserver: '127.0.0.53',
-          egress: () => Promise.resolve(this.egress),
+          egress: () => this.egress(),
           destroy: async () => {
             this.networks.destroyed += 1;
           },

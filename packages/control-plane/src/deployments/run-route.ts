@@ -24,7 +24,7 @@ export function runRoute(app: FastifyInstance, controlPlane: ControlPlane): void
       const run = stack && (await findRun(db, runId));
       if (!run) throw notFound(`Not Found: there is no run ${runId}.`);
       await openStack(controlPlane, call.principal, stack);
-      const { sandbox, phaseMilliseconds } = await reportOfRun(db, run.id);
+      const { sandbox, phaseMilliseconds, egress } = await reportOfRun(db, run.id);
       return {
         id: run.id,
         workflow: run.workflow,
@@ -45,6 +45,7 @@ export function runRoute(app: FastifyInstance, controlPlane: ControlPlane): void
         steps: (await stepsOfRuns(db, [run.id])).get(run.id) ?? [],
         sandbox,
         phaseMilliseconds,
+        egress,
       };
     },
   );

@@ -1,4 +1,10 @@
-import { type SandboxFacts, type StepReport, sandboxFacts } from '@slipway/core';
+import {
+  type EgressRecord,
+  egressRecord,
+  type SandboxFacts,
+  type StepReport,
+  sandboxFacts,
+} from '@slipway/core';
 import { sql } from 'kysely';
 import * as z from 'zod';
 import type { Database } from '../database/database.ts';
@@ -8,6 +14,8 @@ import { storableText } from '../logs/index.ts';
 export interface RunReport {
   readonly sandbox: SandboxFacts | null;
   readonly phaseMilliseconds: Readonly<Record<string, number>>;
+  /** Where it went; null while it runs, and where its runner could not tell. */
+  readonly egress: EgressRecord | null;
 }
 
 /** Replaces the steps of a run, and keeps what it runs on once that is known; in the caller's transaction. */
@@ -61,13 +69,14 @@ export async function stepsOfRuns(
 const phases = z.record(z.string(), z.number());
 
 export async function reportOfRun(db: Database, runId: string): Promise<RunReport> {
-  const { sandbox, phase_milliseconds } = await db
+  const { sandbox, phase_milliseconds, egress } = await db
     .selectFrom('runs')
-    .select(['sandbox', 'phase_milliseconds'])
+    .select(['sandbox', 'phase_milliseconds', 'egress'])
     .where('id', '=', runId)
     .executeTakeFirstOrThrow();
   return {
     sandbox: sandbox === null ? null : sandboxFacts.parse(JSON.parse(sandbox)),
     phaseMilliseconds: phase_milliseconds === null ? {} : phases.parse(JSON.parse(phase_milliseconds)),
+    egress: egress === null ? null : egressRecord.parse(JSON.parse(egress)),
   };
 }

@@ -21,6 +21,7 @@ import { route } from '../http/route.ts';
 import { appendLines } from '../logs/index.ts';
 import { findRunner, type PoolRecord, poolToken, type RunnerRecord, registerRunner } from '../pools/index.ts';
 import { waitForClaim } from './claim-route.ts';
+import { storeEgress } from './egress.ts';
 import { endRun } from './finish.ts';
 import { waitForImages } from './images-route.ts';
 import { handOutJob } from './job.ts';
@@ -135,7 +136,9 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     db.transaction().execute(async (tx) => {
       const run = await lockLeasedRun(tx, bearer);
       if (run.state === 'finished') return;
-      const message = body.message && maskWith(await secretsOf(tx, run), body.message);
+      const secrets = await secretsOf(tx, run);
+      if (body.egress) await storeEgress(tx, run.id, body.egress, secrets);
+      const message = body.message && maskWith(secrets, body.message);
       await endRun(tx, run.id, { ...body, message, leaseTokenStays: true }, now());
     }),
   );

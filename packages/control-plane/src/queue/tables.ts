@@ -34,6 +34,8 @@ export interface QueueTables {
     memory_mib: number | null;
     volume_gib: number | null;
     phase_milliseconds: string | null;
+    /** JSON text (`EgressRecord`). */
+    egress: string | null;
     log_bytes: Generated<number>;
   };
   run_steps: {

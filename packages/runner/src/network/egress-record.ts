@@ -6,7 +6,7 @@ import {
   type RefusalReason,
 } from '@slipway/core';
 import * as z from 'zod';
-import { type ContactKind, setsOf, unlistedCounterOf } from './contact-rules.ts';
+import { type ContactKind, expirySeconds, setsOf, unlistedCounterOf } from './contact-rules.ts';
 import type { ResolverLog } from './resolver-log.ts';
 import { insideNat64, memberOf, metadataAddresses, privateNetworks } from './special-networks.ts';
 
@@ -20,6 +20,8 @@ const place = z.object({
       concat: z.tuple([z.string(), z.union([z.string(), z.number()])]).rest(z.number()),
     }),
     counter,
+    /** Seconds. */
+    expires: z.number(),
   }),
 });
 /** https://manpages.debian.org/libnftables-json(5): a table is told as all that is in it. */
@@ -33,20 +35,25 @@ export interface RecordSources {
   readonly resolverLog: ResolverLog;
   readonly hostAddresses: readonly string[];
   readonly allowedPrivateNetworks: readonly string[];
+  /** Now. */
+  readonly now: Date;
 }
 
 /** What a sandbox reached and what it was refused, from what the router counted and the resolver was asked. */
 export function egressRecordOf(sources: RecordSources): EgressRecord {
-  const { counted, resolverLog } = sources;
+  const { counted, resolverLog, now } = sources;
   const { nftables: entries } = answer.parse(JSON.parse(counted));
-  const contacts = (kind: ContactKind) => contactsOf(entries, kind, resolverLog);
+  const contacts = (kind: ContactKind) => contactsOf(entries, kind, resolverLog, now);
   const reasonOf = reasons(sources);
   const refused: EgressRefusal[] = contacts('refused').map((contact) => ({
     ...contact,
     reason: reasonOf(contact),
   }));
-  for (const [name, count] of resolverLog.refusedNames) {
-    refused.push({ hosts: [name], address: null, port: null, protocol: 'dns', count, reason: 'policy' });
+  for (const [name, { count, lastAt }] of resolverLog.refusedNames) {
+    refused.push({
+      ...{ hosts: [name], address: null, port: null, protocol: 'dns', reason: 'policy' },
+      ...{ count, lastAt: lastAt.toISOString() },
+    });
   }
   const [listedContacts, otherContacts] = mostFrequent(contacts('contacted'));
   const [listedRefusals, otherRefusals] = mostFrequent(refused);
@@ -64,12 +71,13 @@ function contactsOf(
   entries: readonly object[],
   kind: ContactKind,
   resolverLog: ResolverLog,
+  now: Date,
 ): EgressContact[] {
   const names = setsOf(kind);
   return entries.flatMap((entry) => {
     const { data } = countingSet.safeParse(entry);
     if (!data || !names.includes(data.set.name)) return [];
-    return data.set.elem.flatMap((element) => contactOf(element, resolverLog));
+    return data.set.elem.flatMap((element) => contactOf(element, resolverLog, now));
   });
 }
 
@@ -79,12 +87,19 @@ function unlistedOf(entries: readonly object[], kind: ContactKind): number {
 }
 
 /** An element that was made and not yet counted says nothing. */
-function contactOf({ elem }: z.infer<typeof place>, resolverLog: ResolverLog): EgressContact[] {
-  const [address, protocol, port = null] = elem.val.concat;
-  const { packets: count } = elem.counter;
-  if (count === 0) return [];
+function contactOf(
+  { elem: { val, counter, expires } }: z.infer<typeof place>,
+  resolverLog: ResolverLog,
+  now: Date,
+): EgressContact[] {
+  const [address, protocol, port = null] = val.concat;
+  if (counter.packets === 0) return [];
+  const lastAt = new Date(now.getTime() - (expirySeconds - expires) * 1000);
   return [
-    { hosts: [...resolverLog.hostsOf(address)], address, port, protocol: protocolName(protocol), count },
+    {
+      ...{ hosts: [...resolverLog.hostsOf(address)], address, port, protocol: protocolName(protocol) },
+      ...{ count: counter.packets, lastAt: lastAt.toISOString() },
+    },
   ];
 }
 

@@ -57,7 +57,7 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
     rules: egressRules({ policy, nameservers, hostAddresses, allowedPrivateNetworks, gatewayHostPort }),
     resolverConfiguration: resolverConfiguration(policy, nameservers),
   });
-  const resolverLog = new ResolverLog({ refusesNames: policy.mode !== 'open' });
+  const resolverLog = new ResolverLog({ refusesNames: policy.mode !== 'open', now: () => new Date() });
   createInterface({ input: keeper.resolverLog }).on('line', (line) => resolverLog.read(line));
 
   // Held open by descriptor: a path with a process id could come to mean another process's namespace.
@@ -82,7 +82,7 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
         maxBuffer: maximumAnswerBytes,
         env: environmentOfSystemTools(),
       });
-      return egressRecordOf({ counted, resolverLog, hostAddresses, allowedPrivateNetworks });
+      return egressRecordOf({ counted, resolverLog, hostAddresses, allowedPrivateNetworks, now: new Date() });
     },
     destroy: () => {
       destroyed ??= (async () => {

@@ -18,6 +18,12 @@ interface Question {
   readonly type: string;
 }
 
+interface RefusedName {
+  /** Look-ups by type: most clients ask for IPv4 and IPv6 at once, which is one. */
+  readonly byType: Map<string, number>;
+  lastAt: Date;
+}
+
 /**
  * What a sandbox looked up, out of the log of its resolver: which names led to an address, and which names it was
  * refused. What it keeps is bounded, whatever a sandbox asks.
@@ -26,13 +32,14 @@ export class ResolverLog {
   readonly #refusesNames: boolean;
   readonly #questions = new Map<string, Question>();
   readonly #hosts = new Map<string, readonly string[]>();
-  /** By name, then by type: most clients ask for IPv4 and IPv6 at once, which is one look-up. */
-  readonly #refused = new Map<string, Map<string, number>>();
+  readonly #refused = new Map<string, RefusedName>();
+  readonly #now: () => Date;
   #unlistedRefusals = 0;
 
   /** `refusesNames`: a name that the resolver says does not exist was refused, for it asked nobody. */
-  constructor({ refusesNames }: { readonly refusesNames: boolean }) {
+  constructor({ refusesNames, now }: { readonly refusesNames: boolean; readonly now: () => Date }) {
     this.#refusesNames = refusesNames;
+    this.#now = now;
   }
 
   /** Takes a line of dnsmasq's log. */
@@ -53,9 +60,14 @@ export class ResolverLog {
     return this.#hosts.get(address) ?? [];
   }
 
-  /** How often each name was refused. */
-  get refusedNames(): ReadonlyMap<string, number> {
-    return new Map([...this.#refused].map(([name, byType]) => [name, Math.max(...byType.values())]));
+  /** How often each name was refused, and when last. */
+  get refusedNames(): ReadonlyMap<string, { readonly count: number; readonly lastAt: Date }> {
+    return new Map(
+      [...this.#refused].map(([name, { byType, lastAt }]) => [
+        name,
+        { count: Math.max(...byType.values()), lastAt },
+      ]),
+    );
   }
 
   /** Refusals of further names. */
@@ -70,17 +82,18 @@ export class ResolverLog {
 
   #refuse({ name, type }: Question): void {
     if (!this.#refusesNames) return;
-    let byType = this.#refused.get(name);
-    if (!byType) {
+    let refused = this.#refused.get(name);
+    if (!refused) {
       if (this.#refused.size >= maximumRefusedNames) {
         this.#unlistedRefusals += 1;
         return;
       }
-      byType = new Map();
-      this.#refused.set(name, byType);
+      refused = { byType: new Map(), lastAt: this.#now() };
+      this.#refused.set(name, refused);
     }
     const kept = type === 'A' || type === 'AAAA' ? type : 'other';
-    byType.set(kept, (byType.get(kept) ?? 0) + 1);
+    refused.byType.set(kept, (refused.byType.get(kept) ?? 0) + 1);
+    refused.lastAt = this.#now();
   }
 }
 

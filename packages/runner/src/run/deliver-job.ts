@@ -1,5 +1,6 @@
 import type { Executor } from './boot.ts';
 import type { RunCache } from './cache/run-cache.ts';
+import { networkSettingsOf } from './egress-policy.ts';
 import type { LiveRun } from './live-run.ts';
 import type { Prepared } from './prepare.ts';
 
@@ -26,7 +27,7 @@ export async function deliverJob(
   channel.send({
     type: 'job',
     job,
-    network: run.context.network,
+    network: networkSettingsOf(run),
     imageEnvironment: image.config.environment,
     ...(cache && { cacheTransfer: cache.serve(executor) }),
   });

@@ -77,13 +77,16 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
         run.timeLimits.stepEnded();
         return [];
       }
+      run.egress.stepStarts();
       const header = run.report.headerOf(frame.step + 1, timestamp);
       run.timeLimits.stepBegan(header.text);
       return [header];
     }
     case 'log': {
       const timestamp = normalTimestamp(frame.timestamp);
-      return [{ step: frame.step + 1, kind: 'line', timestamp, text: run.mask(frame.text) }];
+      const text = run.mask(frame.text);
+      run.egress.hear(text);
+      return [{ step: frame.step + 1, kind: 'line', timestamp, text }];
     }
     // `ready` came before; the contract has no place for `usage` yet.
     case 'ready':

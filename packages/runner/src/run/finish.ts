@@ -11,11 +11,12 @@ const maximumConsoleLines = 100;
 export async function finish(run: LiveRun, reached: Ending): Promise<void> {
   run.cancellation.close();
   run.timeLimits.close();
-  const ending = await explained(run, reached);
-  await Promise.all([
-    run.phases.measure('destroy', run.resources.destroyAll()),
-    run.report.complete(ending, consoleLines(run, ending)),
-  ]);
+  const ended = await explained(run, reached);
+  // What went into the spool goes out meanwhile.
+  await run.phases.measure('destroy', run.resources.destroyAll());
+  const ending = run.egress.blame(ended);
+  const { line } = run.egress;
+  await run.report.complete(ending, [...consoleLines(run, ending), ...(line === undefined ? [] : [line])]);
   try {
     if (mayRunElsewhere(run, ending)) run.log.warn({}, 'A run is left to another runner');
     else await tellEnding(run, ending);
@@ -46,6 +47,7 @@ async function tellEnding(run: LiveRun, { outcome, cause, message }: Ending): Pr
       ...(message && { message: messageOf(run, message) }),
       phaseMilliseconds: run.phases.toRecord(),
       lastSequence: run.report.lastSequence,
+      ...(run.egress.record && { egress: run.egress.record }),
     }),
   );
   run.log.info({ outcome, cause, phaseMilliseconds: run.phases.toRecord() }, 'Run finished');

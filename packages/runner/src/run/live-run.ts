@@ -17,6 +17,7 @@ import type { Sandbox } from '../isolation/isolation.ts';
 import { LogSpool } from '../log-spool/log-spool.ts';
 import type { RunnerLog, RunnerOptions, RunnerParts } from '../runner-options.ts';
 import { Cancellation } from './cancellation.ts';
+import { RunEgress } from './egress.ts';
 import { RunEnded } from './ending.ts';
 import { HeldResources } from './held-resources.ts';
 import { Lease } from './lease.ts';
@@ -44,6 +45,7 @@ export class LiveRun {
   readonly resources: HeldResources;
   readonly cancellation: Cancellation;
   readonly timeLimits: TimeLimitWatch;
+  readonly egress: RunEgress;
   readonly lease: Lease;
   readonly report: RunReport;
   /** Whether the control plane may have handed out the job. Before that the run has done nothing. */
@@ -63,6 +65,7 @@ export class LiveRun {
     this.log = withRun(options.log, claim.run.runId);
     this.phases = new Phases(clock);
     this.resources = new HeldResources(this.log);
+    this.egress = new RunEgress(this.log, () => new Date());
     this.cancellation = new Cancellation((reason) => this.stop(reason));
     const { sandbox, graceSeconds } = claim.run;
     this.timeLimits = new TimeLimitWatch(sandbox.timeLimits, (sentence) =>

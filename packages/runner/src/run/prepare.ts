@@ -1,6 +1,7 @@
 import type { Image } from '../images/image.ts';
 import type { HeldImage } from '../images/image-store.ts';
 import type { SandboxNetwork } from '../network/sandbox-network.ts';
+import { egressPolicyOf } from './egress-policy.ts';
 import type { LiveRun } from './live-run.ts';
 
 export interface Prepared {
@@ -12,9 +13,11 @@ export interface Prepared {
 export async function prepare(run: LiveRun): Promise<Prepared> {
   const { parts } = run.context;
   await run.report.setup('Preparing environment');
-  const network = run.resources.hold('network', parts.createNetwork(run.outline.sandbox.egress), (made) =>
-    made.destroy(),
-  );
+  const making = parts.createNetwork(egressPolicyOf(run));
+  const network = run.resources.hold('network', making, async (made) => {
+    await run.egress.read(made, (text) => run.mask(text));
+    await made.destroy();
+  });
   const resolving = resolveImage(run);
   const [image, ownNetwork] = await run
     .unlessStopped(

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EgressRecord, SandboxSize } from '@slipway/core';
+import type { EgressPolicy, EgressRecord, SandboxSize } from '@slipway/core';
 import type { Isolation, Sandbox, SandboxSpec } from '../isolation/isolation.ts';
 import { type Gateway, startGateway } from '../network/gateway.ts';
 import { createSandboxNetwork } from '../network/pasta-network.ts';
@@ -18,6 +18,7 @@ export interface BenchSpec {
   readonly hostname?: string;
   readonly environment?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
+  readonly egress?: EgressPolicy;
   /** A command in front of those of the sandbox on the host, in its network. */
   readonly enter?: readonly string[];
 }
@@ -70,7 +71,10 @@ export class SandboxBench {
     const gateway = await startGateway({
       controlPlaneUrl: new URL(`http://127.0.0.1:${this.controlPlanePort}`),
     });
-    const network = await createSandboxNetwork({ gatewayHostPort: gateway.port });
+    const network = await createSandboxNetwork({
+      gatewayHostPort: gateway.port,
+      egress: differences.egress ?? { mode: 'open' },
+    });
     const spec: SandboxSpec = {
       id: `${this.#idPrefix}${++this.#count}`,
       image: this.#parts.image,
