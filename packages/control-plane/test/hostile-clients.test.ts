@@ -99,7 +99,10 @@ test('the events of an update grow to their bound and no further; those that com
   expect(await write('POST', 'events/batch', { events: [event(2)] })).toMatchObject({ status: 204 });
   expect(await write('POST', 'events/batch', { events: [event(3)] })).toEqual({
     status: 413,
-    body: { code: 413, message: 'Content Too Large: the events of an update have at most 256 MiB.' },
+    body: {
+      code: 413,
+      message: 'Content Too Large: the log of the events of an update has at most 256 MiB.',
+    },
   });
   expect((await stored()).rows).toMatchObject([{ count: 3 }]);
 });

@@ -5,7 +5,7 @@ import Fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify';
-import { HttpError } from './errors.ts';
+import { contentTooLarge, HttpError } from './errors.ts';
 
 /** Largest body after decompression: a state document of 20 MB fits several times. */
 const maximumBodyBytes = 64 * 1024 * 1024;
@@ -84,8 +84,7 @@ function answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyRe
 function messageOf(error: Error & { code?: string }, status: number, request: FastifyRequest): string {
   if (status >= 500) return 'Internal Server Error: see the log of the control plane.';
   if (error.code !== 'FST_ERR_CTP_BODY_TOO_LARGE') return error.message;
-  const maximumBytes = request.routeOptions.bodyLimit ?? maximumBodyBytes;
-  return `Content Too Large: the body of this call has at most ${maximumBytes / 1024 / 1024} MiB.`;
+  return contentTooLarge('the body of this call', request.routeOptions.bodyLimit).message;
 }
 
 function statusOf(error: { statusCode?: number; code?: string }): number {

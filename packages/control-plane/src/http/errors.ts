@@ -16,4 +16,6 @@ export const badRequest = (message: string) => new HttpError(400, message);
 export const unauthorized = (message: string) => new HttpError(401, message);
 export const forbidden = (message: string) => new HttpError(403, message);
 export const notFound = (message: string) => new HttpError(404, message);
+export const contentTooLarge = (what: string, maximumBytes: number) =>
+  new HttpError(413, `Content Too Large: ${what} has at most ${maximumBytes / 1024 / 1024} MiB.`);
 export const conflict = (message: string) => new HttpError(409, message);

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { promisify } from 'node:util';
 import { gunzip, gunzipSync, gzip } from 'node:zlib';
 import type { FastifyRequest } from 'fastify';
-import { badRequest, HttpError } from './errors.ts';
+import { badRequest, contentTooLarge, HttpError } from './errors.ts';
 
 const unpackInThread = promisify(gunzip);
 const packInThread = promisify(gzip);
@@ -52,7 +52,7 @@ async function unpack(packed: Buffer, maximumBytes: number): Promise<Buffer> {
       unpackAtOnce(packed, maximumBytes) ?? (await unpackInThread(packed, { maxOutputLength: maximumBytes }))
     );
   } catch (error) {
-    if (isTooLarge(error)) throw new HttpError(413, 'Content Too Large: the body is too large.');
+    if (isTooLarge(error)) throw contentTooLarge('the body of this call', maximumBytes);
     throw badRequest('Bad Request: the body is not what its content encoding says, gzip.');
   }
 }

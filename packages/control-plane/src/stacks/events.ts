@@ -2,7 +2,7 @@ import type { SecretPatterns } from '@slipway/core';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Database } from '../database/database.ts';
-import { HttpError } from '../http/errors.ts';
+import { contentTooLarge } from '../http/errors.ts';
 import { maskEvent } from './mask-event.ts';
 
 /** The numbers of events are kept in 32 bits; the one behind the last event is a continuation token. */
@@ -55,10 +55,7 @@ export async function storeEvents(
     )
     UPDATE updates SET event_bytes = event_bytes + (SELECT coalesce(sum(bytes), 0) FROM stored)
     WHERE id IN (SELECT id FROM held) RETURNING id`.execute(db);
-  if (rows.length === 0) {
-    const maximumMiB = maximumEventBytes / 1024 / 1024;
-    throw new HttpError(413, `Content Too Large: the events of an update have at most ${maximumMiB} MiB.`);
-  }
+  if (rows.length === 0) throw contentTooLarge('the log of the events of an update', maximumEventBytes);
   const changes = events.findLast((event) => event.summaryEvent)?.summaryEvent?.resourceChanges;
   if (changes) {
     await db
