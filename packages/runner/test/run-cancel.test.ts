@@ -1,5 +1,6 @@
 import type { FrameFromExecutor } from '@slipway/core';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { Cancellation } from '../src/run/cancellation.ts';
 import type { HeldSandbox } from '../src/testing/held-isolation.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
@@ -104,4 +105,21 @@ test('a runner that is stopped before the job was delivered ends the run without
   await runner.stop();
   expect(run.finish).toMatchObject({ outcome: 'failed', cause: 'runner-shutdown' });
   expect(run.count('job')).toBe(0);
+});
+
+test('a run that has ended is not cancelled any more: no deadline keeps its runner from stopping', () => {
+  vi.useFakeTimers();
+  try {
+    const interruptions: number[] = [];
+    const cancellation = new Cancellation(() => undefined);
+    cancellation.executorWorks((graceSeconds) => interruptions.push(graceSeconds));
+    cancellation.request('cancelled', 60);
+    expect(vi.getTimerCount()).toBe(1);
+    cancellation.close();
+    cancellation.request('runner-shutdown', 30);
+    expect(vi.getTimerCount()).toBe(0);
+    expect(interruptions).toEqual([60]);
+  } finally {
+    vi.useRealTimers();
+  }
 });

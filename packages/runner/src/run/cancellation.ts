@@ -26,6 +26,7 @@ export class Cancellation {
   #requested: CancelReason | undefined;
   #interrupt: ((graceSeconds: number) => void) | undefined;
   #deadline: NodeJS.Timeout | undefined;
+  #isClosed = false;
   #graceSeconds = Number.POSITIVE_INFINITY;
 
   constructor(endRun: (reason: RunEnded) => void) {
@@ -38,7 +39,7 @@ export class Cancellation {
   }
 
   request(cause: CancelReason['cause'], graceSeconds: number, sentence = ''): void {
-    if (graceSeconds >= this.#graceSeconds) return;
+    if (this.#isClosed || graceSeconds >= this.#graceSeconds) return;
     this.#requested ??= { cause, sentence };
     this.#graceSeconds = graceSeconds;
     if (this.#interrupt) {
@@ -54,8 +55,9 @@ export class Cancellation {
     this.#interrupt = interrupt;
   }
 
-  /** The run has ended: no deadline is kept any more. */
+  /** The run has ended: no deadline is kept any more, and nothing is left to cancel. */
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#deadline);
   }
 
