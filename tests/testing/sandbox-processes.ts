@@ -13,11 +13,10 @@ export interface RunOfRunner {
 
 /**
  * Ids of the processes in which the code of a run can still do something: the machine that it is in, or, where it shares
- * the kernel, all that is in its control groups. `machines` and groups are found anew at each call, so none is missed.
+ * the kernel, all that is in its control groups. They are found anew at each call, so that none is missed.
  */
 export function sandboxProcesses({ isolation, runnerId, runId }: RunOfRunner): number[] {
-  if (isolation === 'vm')
-    return descendants(runnerId).filter((id) => commandOf(id).startsWith('qemu-system'));
+  if (isolation === 'vm') return machinesBelow(runnerId);
   return processesOf(cgroupsOfRun(runId));
 }
 
@@ -55,10 +54,6 @@ export function isAlive(pid: number): boolean {
   if (!existsSync(`/proc/${pid}`)) return false;
   const state = /\) (\S)/.exec(read(`/proc/${pid}/stat`))?.[1];
   return state !== undefined && state !== 'Z' && state !== 'X';
-}
-
-function commandOf(pid: number): string {
-  return /\((.*)\)/s.exec(read(`/proc/${pid}/stat`))?.[1] ?? '';
 }
 
 function taskIds(pid: number): string[] {
