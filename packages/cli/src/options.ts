@@ -72,6 +72,12 @@ export const serverOptions = () => [
     '--lease-seconds <seconds>',
     'time after which a run is taken from a runner that gives no sign of life (30 when absent)',
   ).argParser(positiveInteger),
+  setting(
+    '--keep-runs-days <days>',
+    'days after which finished runs go with their logs, and the events of updates; 0: they stay for ever',
+  )
+    .argParser(wholeNumber)
+    .default(0),
 ];
 export const sandboxOptions = () => [
   setting(

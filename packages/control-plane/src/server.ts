@@ -17,6 +17,8 @@ import { listen } from './http/listen.ts';
 import { ensureAdministrator, identityRoutes } from './identity/index.ts';
 import { ensureDefaultPool, poolRoutes } from './pools/index.ts';
 import { queueRoutes } from './queue/index.ts';
+import { type RepeatedWork, startRepeatedWork } from './repeated-work.ts';
+import { removeOld } from './retention.ts';
 import { RunSecrets } from './secrets/index.ts';
 import { endExpiredUpdates, stackRoutes } from './stacks/index.ts';
 
@@ -42,6 +44,8 @@ export interface ServerOptions {
   readonly cancelGraceSeconds?: number | undefined;
   /** For how long a runner may hold a run without a sign of life (`leaseTimingOf`); 30 s when absent. */
   readonly leaseSeconds?: number | undefined;
+  /** Finished runs are removed after so many days; 0, or absent: never. */
+  readonly keepRunsDays?: number | undefined;
   readonly logger?: boolean | { readonly level: string };
 }
 
@@ -56,7 +60,8 @@ export interface Server {
 }
 
 /** How often updates whose lease has ended are looked for; a call that touches their stack ends them at once. */
-const sweepMilliseconds = 10_000;
+const expiryMilliseconds = 10_000;
+const retentionMilliseconds = 60 * 60 * 1000;
 /** How long open calls may take to end when the server stops. */
 const closeMilliseconds = 3_000;
 
@@ -113,12 +118,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     clearTimeout(patience);
   });
   await listen(app, options.host, options.port);
-  const sweep = setInterval(() => {
-    endExpiredUpdates(db, controlPlane.now()).catch((error: unknown) =>
-      app.log.error({ err: error }, 'Expired updates could not be ended'),
-    );
-  }, sweepMilliseconds);
-  opened.defer(() => clearInterval(sweep));
+  for (const work of repeatedWork(controlPlane, options)) {
+    opened.use(startRepeatedWork(work, app.log));
+  }
   const { port } = app.server.address() as AddressInfo;
   const scheme = options.tls ? 'https' : 'http';
   const url = `${scheme}://${options.host === '127.0.0.1' ? 'localhost' : options.host}:${port}`;
@@ -126,6 +128,22 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   urls.others.push(url, `${scheme}://127.0.0.1:${port}`, 'http://slipway.internal');
   const running = opened.move();
   return { url, adminToken, poolToken, controlPlane, close: () => running.disposeAsync() };
+}
+
+/** What the control plane does by itself, whether or not anybody calls. */
+function repeatedWork(controlPlane: ControlPlane, { keepRunsDays = 0 }: ServerOptions): RepeatedWork[] {
+  return [
+    {
+      everyMilliseconds: expiryMilliseconds,
+      failure: 'Expired updates could not be ended',
+      work: () => endExpiredUpdates(controlPlane.db, controlPlane.now()),
+    },
+    {
+      everyMilliseconds: retentionMilliseconds,
+      failure: 'Old runs could not be removed',
+      work: (signal) => removeOld(controlPlane, keepRunsDays, signal),
+    },
+  ];
 }
 
 /** The user's own PostgreSQL, or an embedded one, which then stops with what is `opened`. */

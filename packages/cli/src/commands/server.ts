@@ -18,6 +18,7 @@ export interface ServerFlags {
   insecureHttp?: boolean;
   cancelGraceSeconds?: number;
   leaseSeconds?: number;
+  keepRunsDays?: number;
 }
 
 /** `slipway server`: the control plane alone, until it is stopped. */
@@ -54,6 +55,7 @@ export async function controlPlaneOptions(flags: ServerFlags): Promise<ServerOpt
     publicUrl: flags.publicUrl === undefined ? undefined : checkPublicUrl(flags.publicUrl),
     cancelGraceSeconds: flags.cancelGraceSeconds,
     leaseSeconds: flags.leaseSeconds,
+    keepRunsDays: flags.keepRunsDays,
     organization: checkOrganization(flags.organization),
     tls,
     logger: { level: logLevel(process.env) },

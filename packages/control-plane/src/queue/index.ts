@@ -1,6 +1,7 @@
 export { cancelRun } from './cancel.ts';
 export { enqueueRun } from './enqueue.ts';
 export { recoverLostRuns } from './recover.ts';
+export { removeFinishedRuns, removeRunsIn } from './remove-finished.ts';
 export { type RunReport, reportOfRun, stepsOfRuns } from './report.ts';
 export { queueRoutes } from './routes.ts';
 export { findRun, findRuns, type RunRecord } from './run.ts';
