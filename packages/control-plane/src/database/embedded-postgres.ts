@@ -50,13 +50,18 @@ export async function startEmbeddedPostgres(dataDirectory: string): Promise<Embe
   }
 
   await untilUnused(clusterDirectory);
-  const server = spawn('setpriv', [
-    ...asServer,
-    join(binaries, 'postgres'),
-    ...['-D', clusterDirectory, '-k', socketDirectory, '-c', 'listen_addresses='],
-    ...['-c', 'fsync=on', '-c', 'synchronous_commit=on', '-c', 'max_connections=50'],
-    ...['-c', 'shared_buffers=64MB', '-c', 'jit=off', '-c', 'log_min_messages=fatal'],
-  ]);
+  const server = spawn(
+    'setpriv',
+    [
+      ...asServer,
+      join(binaries, 'postgres'),
+      ...['-D', clusterDirectory, '-k', socketDirectory, '-c', 'listen_addresses='],
+      ...['-c', 'fsync=on', '-c', 'synchronous_commit=on', '-c', 'max_connections=50'],
+      ...['-c', 'shared_buffers=64MB', '-c', 'jit=off', '-c', 'log_min_messages=fatal'],
+    ],
+    // Out of reach of a terminal's Ctrl-C: runs that are being cancelled still report how they end.
+    { detached: true },
+  );
   const lastOutput = keepLastOutput(server);
   const connection = { host: socketDirectory, user: userName };
   await untilReady(server, connection, lastOutput);

@@ -53,6 +53,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   const child = spawn(command, rest, {
     stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
     env: environmentOfSystemTools(),
+    detached: true, // Out of reach of a terminal's Ctrl-C, as the sandbox that it serves.
   });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   give(child, rulesDescriptor, options.rules);

@@ -86,7 +86,12 @@ function start(
       ],
       ...cgroup.directories,
     ],
-    { stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...files], env: { PATH: process.env.PATH } },
+    {
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...files],
+      env: { PATH: process.env.PATH },
+      // Out of reach of a terminal's Ctrl-C: the runner ends it, when the run has had its time.
+      detached: true,
+    },
   );
   const { stdin, stdout, stderr } = outermost;
   const channel = outermost.stdio[3];

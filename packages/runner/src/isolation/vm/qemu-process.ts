@@ -29,6 +29,8 @@ export class QemuProcess {
       // Neither the runner's environment nor its working directory is any business of a machine.
       env: { PATH: process.env.PATH },
       cwd: '/',
+      // Out of reach of a terminal's Ctrl-C: the runner ends it, when the run has had its time.
+      detached: true,
     });
     this.#child.stdout?.on('data', (chunk: Buffer) => this.console.append(chunk));
     this.#child.stderr?.on('data', (chunk: Buffer) => {
