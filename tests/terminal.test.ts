@@ -12,6 +12,8 @@ test.each(['vm', 'container'])(
   'Ctrl-C, which reaches every process of a terminal, ends a run in the isolation %s as a stop of its runner',
   async (isolation) => {
     const directory = await mkdtemp(join(tmpdir(), 'slipway-terminal-'));
+    // Disposed of last: when nothing writes there any more.
+    await using _directory = { [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }) };
     await using cable = await makeNetworkNamespace();
     await using gitServer = await serveEmptyProject(join(directory, 'git'), cable.hostAddress);
     const start = async () => {
@@ -40,7 +42,6 @@ test.each(['vm', 'container'])(
     const run = deployment.through(second.api);
     expect(await run.finished()).toMatchObject({ outcome: 'failed', cause: 'runner-shutdown' });
     expect(await run.log()).toContain('was asked to end');
-    await rm(directory, { recursive: true, force: true });
   },
   120_000,
 );

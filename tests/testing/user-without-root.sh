@@ -8,12 +8,14 @@ shift 4
 mount -t tmpfs -o mode=0755 tmpfs /mnt
 mkdir /mnt/slipway /mnt/made /mnt/cache /mnt/home /mnt/etc
 mount --bind "$repository" /mnt/slipway
-# Folders of the user's own, with all that set-up has made.
 mount --bind "$cache" /mnt/made
+# Folders of the user's own, with all that set-up has made. A runner writes beside what it uses; the rest has many files.
 for folder in /mnt/made/*/; do
   name=$(basename "$folder")
-  mkdir "/mnt/cache/$name"
-  ln -s "/mnt/made/$name"/* "/mnt/cache/$name"
+  case $name in
+    acceleration | guest | images | toolbox) cp --recursive --symbolic-link "/mnt/made/$name" /mnt/cache ;;
+    *) ln -s "/mnt/made/$name" /mnt/cache ;;
+  esac
 done
 chown -R --no-dereference "$user:$user" /mnt/cache /mnt/home
 

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { measureHost } from './capacity/host-resources.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { EntryStore } from './dependency-cache/entry-store.ts';
@@ -12,6 +12,7 @@ import { createVmIsolation } from './isolation/vm/vm-isolation.ts';
 import { checkNetworks } from './network/egress-rules.ts';
 import { networkObstacle } from './network/host-obstacle.ts';
 import type { RunnerOptions, RunnerParts } from './runner-options.ts';
+import { holdFolders } from './setup/hold.ts';
 import type { SetUpOptions } from './setup/set-up-options.ts';
 import { ensureToolbox } from './toolbox/ensure-toolbox.ts';
 
@@ -25,12 +26,14 @@ const defaultDependencyCacheGiB = 20;
 export async function openRunnerParts(options: RunnerOptions, cacheDirectory: string): Promise<RunnerParts> {
   const report = (line: string) => options.log.info({}, line);
   await checkHost(options);
-  const [{ isolation, sentence }, toolbox, dependencyCache] = await Promise.all([
+  const [{ isolation, sentence, madeFolders }, toolbox, dependencyCache] = await Promise.all([
     openIsolation(options, { cacheDirectory, report }),
     ensureToolbox({ cacheDirectory, report }),
     openDependencyCache(options),
   ]);
   const images = createImageStore({ cacheDirectory, report });
+  // A set-up of another version may come by while this runner lives.
+  const hold = await holdFolders([dirname(toolbox.erofsPath), ...madeFolders]);
   return {
     isolation,
     images,
@@ -42,6 +45,7 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     close: async () => {
       await dependencyCache?.settled();
       await images.close();
+      await hold.release();
     },
   };
 }
@@ -72,6 +76,8 @@ async function openDependencyCache(options: RunnerOptions): Promise<EntryStore |
 interface OpenedIsolation {
   readonly isolation: Isolation;
   readonly sentence: string;
+  /** Folders of the cache that it works with. */
+  readonly madeFolders: readonly string[];
 }
 
 async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promise<OpenedIsolation> {
@@ -80,6 +86,7 @@ async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promi
       return {
         isolation: createContainerIsolation({ folder: volumeFolder(options) }),
         sentence: 'Runs execute in containers that share the kernel of this host: for development and tests.',
+        madeFolders: [],
       };
     case 'vm':
       return openVmIsolation(volumeFolder(options), setUp);
@@ -87,12 +94,13 @@ async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promi
 }
 
 async function openVmIsolation(folder: string, setUp: SetUpOptions): Promise<OpenedIsolation> {
-  const isolation = await createVmIsolation({
-    guest: await ensureGuest(setUp),
-    folder,
-    cacheDirectory: setUp.cacheDirectory,
-  });
-  return { isolation, sentence: isolation.describeAcceleration() };
+  const guest = await ensureGuest(setUp);
+  const isolation = await createVmIsolation({ guest, folder, cacheDirectory: setUp.cacheDirectory });
+  return {
+    isolation,
+    sentence: isolation.describeAcceleration(),
+    madeFolders: [dirname(guest.initramfsPath)],
+  };
 }
 
 function volumeFolder({ dataDirectory }: RunnerOptions): string {

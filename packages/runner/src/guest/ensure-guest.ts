@@ -2,6 +2,7 @@ import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises
 import { join, relative } from 'node:path';
 import * as z from 'zod';
 import { contentKey, fileDigest, fileIdentity, folderContents } from '../setup/content-key.ts';
+import { keepNewestVersions } from '../setup/keep-newest.ts';
 import { makeOnce } from '../setup/make-once.ts';
 import { findOnPath } from '../setup/path-search.ts';
 import { runCommand } from '../setup/run-command.ts';
@@ -9,7 +10,7 @@ import type { SetUpOptions } from '../setup/set-up-options.ts';
 import { compile, compileInit, guestSources } from './compile.ts';
 import { type InitramfsFile, writeInitramfs } from './initramfs.ts';
 import { modulesInOrder } from './kernel-modules.ts';
-import { ensureKernel, type GuestKernel } from './kernel-package.ts';
+import { ensureKernel, type GuestKernel, removeUnusedKernels } from './kernel-package.ts';
 
 /** What every virtual machine boots, and the host's own programs around it. */
 export interface Guest {
@@ -62,7 +63,9 @@ export async function ensureGuest(options: GuestOptions): Promise<Guest> {
   await makeOnce(folder, async (partialFolder) => {
     options.report('building the guest …');
     await buildGuest(partialFolder, kernel, crun);
+    await keepNewestVersions(join(options.cacheDirectory, 'guest'));
   });
+  if (options.update) await removeUnusedKernels(join(options.cacheDirectory, 'guest'));
   return {
     kernelPath: join(folder, 'vmlinux'),
     initramfsPath: join(folder, 'initramfs'),

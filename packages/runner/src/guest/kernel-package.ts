@@ -1,5 +1,5 @@
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { makeOnce } from '../setup/make-once.ts';
 import { runCommand } from '../setup/run-command.ts';
 import type { SetUpOptions } from '../setup/set-up-options.ts';
@@ -53,8 +53,26 @@ export async function ensureKernel(
   return { packageVersion, kernelPath: join(folder, 'vmlinux'), modulesFolder: join(folder, 'modules') };
 }
 
+/** Removes the kernels that no guest in `guestFolder` boots any more. */
+export async function removeUnusedKernels(guestFolder: string): Promise<void> {
+  const names = (await readdir(guestFolder)).filter((name) => !/\.(lock|partial)$/.test(name));
+  const links = await Promise.all(
+    names.map((name) => readlink(join(guestFolder, name, 'vmlinux')).catch(() => '')),
+  );
+  const used = new Set(links.map((link) => basename(dirname(link))));
+  for (const name of names) {
+    const isKernel = name.startsWith('kernel-') && name !== basename(versionPath(guestFolder));
+    if (isKernel && !used.has(name)) await rm(join(guestFolder, name), { recursive: true, force: true });
+  }
+}
+
+/** Where the choice of a version is kept. */
+function versionPath(guestFolder: string): string {
+  return join(guestFolder, 'kernel-version');
+}
+
 async function chosenVersion(guestFolder: string, update: boolean): Promise<string> {
-  const path = join(guestFolder, 'kernel-version');
+  const path = versionPath(guestFolder);
   const chosen = update ? '' : await readFile(path, 'utf8').catch(() => '');
   if (packageAndVersion.test(chosen.trim())) return chosen.trim();
   const current = await currentVersion();

@@ -1,7 +1,8 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeUnlessHeld } from './hold.ts';
 
-/** How many earlier versions stay: a runner that was started before the last change may still use one. */
+/** How many earlier versions stay, beside those that a runner holds: to go back to another branch costs nothing then. */
 const keptVersions = 4;
 
 /** Removes all but the newest versions (folders named by `contentKey`) of what is made in a folder of the cache. */
@@ -14,5 +15,5 @@ export async function keepNewestVersions(parent: string): Promise<void> {
     })),
   );
   versions.sort((a, b) => b.madeAt - a.madeAt);
-  for (const { path } of versions.slice(keptVersions)) await rm(path, { recursive: true, force: true });
+  for (const { path } of versions.slice(keptVersions)) await removeUnlessHeld(path);
 }
