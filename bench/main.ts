@@ -1,10 +1,20 @@
 import type { Benchmark } from './benchmark.ts';
+import { cacheRestore, cacheRestoreRead, cacheSave } from './cache-restore.ts';
 import { destroy } from './destroy.ts';
 import { idleMemory } from './idle-memory.ts';
 import { runStart } from './run-start.ts';
 import { stateUpFirst, stateUpNoChange } from './state-up.ts';
 
-const benchmarks: readonly Benchmark[] = [runStart, stateUpFirst, stateUpNoChange, destroy, idleMemory];
+const benchmarks: readonly Benchmark[] = [
+  runStart,
+  stateUpFirst,
+  stateUpNoChange,
+  destroy,
+  idleMemory,
+  cacheRestore,
+  cacheRestoreRead,
+  cacheSave,
+];
 
 const wanted = process.argv.slice(2);
 const chosen = benchmarks.filter(({ name }) => wanted.includes(name));
@@ -23,6 +33,6 @@ for (const benchmark of chosen) {
   }
   const figure = (value: number) => `${value.toFixed(2)} ${unit}`;
   console.log(
-    `${benchmark.name} ratio ${ratio.toFixed(2)} (ours ${figure(ours)}, reference ${figure(reference)})`,
+    `${benchmark.name} ratio ${ratio < 0.1 ? ratio.toPrecision(2) : ratio.toFixed(2)} (ours ${figure(ours)}, reference ${figure(reference)})`,
   );
 }

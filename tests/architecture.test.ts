@@ -25,6 +25,7 @@ const slices = [
   'identity',
   'logs',
   'examples',
+  'blobs',
 ];
 
 interface Import {

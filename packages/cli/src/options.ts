@@ -61,6 +61,11 @@ export const serverOptions = () => [
   setting('--database-url <url>', 'PostgreSQL server to use in place of the embedded one'),
   setting('--master-key <base64>', 'key of all encryption (32 bytes), in place of <data-dir>/master-key'),
   setting('--public-url <url>', 'URL under which users reach the API, when it is not the listening address'),
+  setting(
+    '--blob-storage <url>',
+    'where runners share large things: s3://BUCKET/PREFIX?region=REGION&endpoint=URL (a folder of the data directory when absent)',
+  ),
+  setting('--blob-gib <GiB>', 'room for them (50 when absent)').argParser(positiveInteger),
   setting('--tls-cert <file>', 'certificate (PEM) for HTTPS'),
   setting('--tls-key <file>', 'private key (PEM) for HTTPS'),
   setting('--insecure-http', 'allow plain HTTP beyond loopback'),

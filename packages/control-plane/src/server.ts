@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { defaultLeaseSeconds, leaseTimingOf } from '@slipway/core';
+import { openBlobStorage } from './blobs/index.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { checkDatabase, type DatabaseLocation, openDatabase } from './database/database.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
@@ -46,6 +47,10 @@ export interface ServerOptions {
   readonly leaseSeconds?: number | undefined;
   /** Finished runs are removed after so many days; 0, or absent: never. */
   readonly keepRunsDays?: number | undefined;
+  /** Where large things are kept that runners share: `s3://…`; a folder of the data directory when absent. */
+  readonly blobStorage?: string | undefined;
+  /** Room for them; 50 GiB when absent. */
+  readonly blobGiB?: number | undefined;
   readonly logger?: boolean | { readonly level: string };
 }
 
@@ -59,6 +64,7 @@ export interface Server {
   close(): Promise<void>;
 }
 
+const defaultBlobGiB = 50;
 /** How often updates whose lease has ended are looked for; a call that touches their stack ends them at once. */
 const expiryMilliseconds = 10_000;
 const retentionMilliseconds = 60 * 60 * 1000;
@@ -105,9 +111,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   stackRoutes(app, controlPlane, { leaseSeconds: options.updateLeaseSeconds ?? 300 });
   deploymentRoutes(app, controlPlane);
   driftRoutes(app, controlPlane);
-  dependencyCacheRoutes(app, controlPlane);
   poolRoutes(app, controlPlane);
-  queueRoutes(app, controlPlane, { deployment: deployments });
+  const workflows = { deployment: deployments };
+  queueRoutes(app, controlPlane, workflows);
+  dependencyCacheRoutes(app, controlPlane, workflows, {
+    storage: await openBlobStorage(options.blobStorage, options.dataDirectory),
+    maximumBytes: (options.blobGiB ?? defaultBlobGiB) * 1024 ** 3,
+  });
   if (options.exampleRepository) exampleRoutes(app, options.exampleRepository);
 
   opened.defer(() => controlPlane.callsUnderWay.ended());

@@ -1,3 +1,4 @@
+export * from './cache-contract.ts';
 export * from './capacity.ts';
 export * from './cause.ts';
 export * from './dependency-cache.ts';

@@ -1,5 +1,6 @@
-import type { CapacityOptions, EgressPolicy, IsolationKind, SandboxSize } from '@slipway/core';
+import type { CacheTransfer, CapacityOptions, EgressPolicy, IsolationKind, SandboxSize } from '@slipway/core';
 import type { HostResources } from './capacity/host-resources.ts';
+import type { BlobFormat } from './dependency-cache/blob-format.ts';
 import type { EntryStore } from './dependency-cache/entry-store.ts';
 import type { ImageStore } from './images/image-store.ts';
 import type { Isolation } from './isolation/isolation.ts';
@@ -52,6 +53,8 @@ export interface RunnerParts {
   readonly measureHost: () => Promise<HostResources>;
   /** The dependency caches of projects; without it this runner keeps none. */
   readonly dependencyCache?: EntryStore;
+  /** How entries travel to other hosts; those of a kind that is not named do not. */
+  readonly blobFormats?: Readonly<Partial<Record<CacheTransfer, BlobFormat>>>;
   /** A network for one sandbox, out of which it reaches what the policy allows. */
   readonly createNetwork: (egress: EgressPolicy) => Promise<SandboxNetwork>;
   /** Where runs execute, in one sentence; names software emulation where there is no hardware acceleration. */

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { measureHost } from './capacity/host-resources.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
+import { archiveFormat, deviceFormat } from './dependency-cache/blob-format.ts';
 import { EntryStore } from './dependency-cache/entry-store.ts';
 import { createGatedNetwork } from './gated-network.ts';
 import { ensureGuest } from './guest/ensure-guest.ts';
@@ -26,7 +27,7 @@ const defaultDependencyCacheGiB = 20;
 export async function openRunnerParts(options: RunnerOptions, cacheDirectory: string): Promise<RunnerParts> {
   const report = (line: string) => options.log.info({}, line);
   await checkHost(options);
-  const [{ isolation, sentence, madeFolders }, toolbox, dependencyCache] = await Promise.all([
+  const [{ isolation, sentence, blobFormats, madeFolders }, toolbox, dependencyCache] = await Promise.all([
     openIsolation(options, { cacheDirectory, report }),
     ensureToolbox({ cacheDirectory, report }),
     openDependencyCache(options),
@@ -39,7 +40,7 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     images,
     toolbox,
     measureHost: () => measureHost(volumeFolder(options)),
-    ...(dependencyCache && { dependencyCache }),
+    ...(dependencyCache && { dependencyCache, blobFormats }),
     createNetwork: (egress) => createGatedNetwork(options, egress),
     isolationSentence: sentence,
     close: async () => {
@@ -78,6 +79,7 @@ interface OpenedIsolation {
   readonly sentence: string;
   /** Folders of the cache that it works with. */
   readonly madeFolders: readonly string[];
+  readonly blobFormats: NonNullable<RunnerParts['blobFormats']>;
 }
 
 async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promise<OpenedIsolation> {
@@ -87,6 +89,7 @@ async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promi
         isolation: createContainerIsolation({ folder: volumeFolder(options) }),
         sentence: 'Runs execute in containers that share the kernel of this host: for development and tests.',
         madeFolders: [],
+        blobFormats: { archive: archiveFormat },
       };
     case 'vm':
       return openVmIsolation(volumeFolder(options), setUp);
@@ -100,6 +103,7 @@ async function openVmIsolation(folder: string, setUp: SetUpOptions): Promise<Ope
     isolation,
     sentence: isolation.describeAcceleration(),
     madeFolders: [dirname(guest.initramfsPath)],
+    blobFormats: { device: deviceFormat(guest.sparseFilePath) },
   };
 }
 

@@ -13,6 +13,7 @@ import { Connection } from './control-plane-client/connection.ts';
 import { CallRefused, Fenced } from './control-plane-client/failures.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
+import { SharedEntries } from './dependency-cache/shared-entries.ts';
 import { gatewayHostname, gatewayUrl } from './network/sandbox-network.ts';
 import { PauseWatch } from './pause.ts';
 import { type Claimed, Claims } from './run/claim.ts';
@@ -99,6 +100,7 @@ class PoolRunner implements Runner {
       log: options.log,
     });
     this.#registered = registered;
+    const sharedEntries = openSharedEntries(options, parts);
     this.#context = {
       options,
       parts,
@@ -106,10 +108,12 @@ class PoolRunner implements Runner {
       network: networkSettings(options),
       heartbeatSeconds: registered.heartbeatSeconds,
       clock: () => performance.now(),
+      sharedEntries,
     };
     const slots = Array.from({ length: options.slots }, () => this.#workSlot());
     this.#stopped = Promise.all(slots).then(async () => {
       this.#pause.close();
+      await sharedEntries?.stop();
       connection.close();
       await parts.close();
     });
@@ -203,6 +207,16 @@ function register(calls: PoolCalls, options: RunnerOptions, signal: AbortSignal)
     signal,
     backOff: patientBackOff,
     failed: (error, tries) => options.log.warn({ err: error, tries }, 'Waiting for the control plane'),
+  });
+}
+
+function openSharedEntries(options: RunnerOptions, parts: RunnerParts): SharedEntries | undefined {
+  const { dependencyCache: store, blobFormats: formats } = parts;
+  if (store === undefined || formats === undefined) return undefined;
+  return new SharedEntries({
+    store,
+    formats,
+    failed: (error, what) => options.log.warn({ err: error }, what),
   });
 }
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Capacity, defaultCapacityOptions, defaultSandboxSize, type EgressRecord } from '@slipway/core';
+import { archiveFormat } from '../src/dependency-cache/blob-format.ts';
 import { EntryStore } from '../src/dependency-cache/entry-store.ts';
 import { type Runner, type RunnerOptions, type RunnerParts, startRunner } from '../src/index.ts';
 import { ContractServer } from '../src/testing/contract-server.ts';
@@ -76,7 +77,10 @@ export class RunSetting implements AsyncDisposable {
       isolation: this.isolation,
       images: this.images,
       toolbox: { digest: 'sha256:2222', erofsPath: '/nowhere', executorArgv: ['/slipway/executor'] },
-      ...(this.dependencyCache && { dependencyCache: this.dependencyCache }),
+      ...(this.dependencyCache && {
+        dependencyCache: this.dependencyCache,
+        blobFormats: { archive: archiveFormat },
+      }),
       createNetwork: () => {
         this.networks.created += 1;
         return Promise.resolve({

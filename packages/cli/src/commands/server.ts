@@ -17,6 +17,8 @@ export interface ServerFlags {
   tlsKey?: string;
   insecureHttp?: boolean;
   cancelGraceSeconds?: number;
+  blobStorage?: string;
+  blobGib?: number;
   leaseSeconds?: number;
   keepRunsDays?: number;
 }
@@ -57,6 +59,8 @@ export async function controlPlaneOptions(flags: ServerFlags): Promise<ServerOpt
     leaseSeconds: flags.leaseSeconds,
     keepRunsDays: flags.keepRunsDays,
     organization: checkOrganization(flags.organization),
+    blobStorage: flags.blobStorage,
+    blobGiB: flags.blobGib,
     tls,
     logger: { level: logLevel(process.env) },
   };

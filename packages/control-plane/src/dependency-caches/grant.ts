@@ -1,6 +1,7 @@
 import { type CacheGrant, type CacheTrust, cacheScopesOf } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
+import { formatNamespace } from './namespace.ts';
 
 /**
  * Which entries a run in a pool may use. Pools are apart: who may give work to the runners of one has no say in what
@@ -18,7 +19,7 @@ export async function grantCache(
   const [project] = rows;
   if (!project) return undefined;
   return {
-    namespace: `${poolId}/${project.projectId}/${project.generation}`,
+    namespace: formatNamespace({ poolId, ...project }),
     ...cacheScopesOf(trust),
   };
 }

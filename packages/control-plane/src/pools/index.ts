@@ -1,5 +1,5 @@
 export { runnersOnline } from './administration.ts';
 export { ensureDefaultPool, type PoolRecord, poolOfRun, poolToken } from './pool.ts';
 export { poolRoutes } from './routes.ts';
-export { findRunner, type RunnerRecord, registerRunner } from './runner.ts';
+export { findRunner, otherHostsOfPool, type RunnerRecord, registerRunner } from './runner.ts';
 export { sandboxSettingsOfPool } from './sandbox-settings.ts';

@@ -43,3 +43,15 @@ export async function findRunner(
     RETURNING id, pool_id AS "poolId"`.execute(db);
   return rows[0];
 }
+
+/** A host whose runner was not seen for so long counts as given up. */
+const hostDays = 7;
+
+/** Whether runners of the pool were seen lately on other hosts than this one. */
+export async function otherHostsOfPool(db: Database, poolId: string, hostname: string): Promise<boolean> {
+  const { rows } = await sql`
+    SELECT FROM runners
+    WHERE pool_id = ${poolId} AND hostname <> ${hostname} AND last_seen_at > now() - make_interval(days => ${hostDays})
+    LIMIT 1`.execute(db);
+  return rows.length > 0;
+}

@@ -1,5 +1,6 @@
 export { cancelRun } from './cancel.ts';
 export { enqueueRun } from './enqueue.ts';
+export { leaseToken } from './lease.ts';
 export { recoverLostRuns } from './recover.ts';
 export { removeFinishedRuns, removeRunsIn } from './remove-finished.ts';
 export { type RunReport, reportOfRun, stepsOfRuns } from './report.ts';
@@ -7,4 +8,4 @@ export { queueRoutes } from './routes.ts';
 export { findRun, findRuns, type RunRecord } from './run.ts';
 export { reasonForWaiting } from './waiting.ts';
 export { wakeImages } from './wake-up.ts';
-export type { WorkflowRuns } from './workflow.ts';
+export { type WorkflowRuns, type Workflows, workflowOf } from './workflow.ts';

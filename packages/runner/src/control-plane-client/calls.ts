@@ -113,7 +113,8 @@ export class RunCalls {
   }
 }
 
-async function call<T>(
+/** One call of the contract, whose answer has to fit `schema`. Rejects with one of `failures.ts`. */
+export async function call<T>(
   connection: Connection,
   name: string,
   schema: z.ZodType<T>,
@@ -136,7 +137,7 @@ async function call<T>(
   );
 }
 
-function failureOf(name: string, { status, body }: Answer): Error {
+export function failureOf(name: string, { status, body }: Answer): Error {
   const parsed = z.object({ message: z.string() }).safeParse(parseJson(body));
   const message = parsed.success ? parsed.data.message : body.slice(0, 200);
   if (status === 409) return new Fenced(name, message);

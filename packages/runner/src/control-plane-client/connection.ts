@@ -1,4 +1,4 @@
-import { Agent as HttpAgent, request as requestHttp } from 'node:http';
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import { runnerContractPath } from '@slipway/core';
@@ -21,6 +21,15 @@ export interface CallOptions {
   readonly timeoutMilliseconds: number;
   /** Gives the call up. */
   readonly signal?: AbortSignal;
+  /** Others than those that say JSON. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface OpenOptions {
+  readonly method: 'GET' | 'POST';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly parts: readonly Buffer[];
+  readonly signal: AbortSignal;
 }
 
 /** The way to the control plane: POST with JSON over kept-alive connections. Only the runner calls. */
@@ -42,40 +51,41 @@ export class Connection {
   }
 
   /** Sends one call of the runner contract. Rejects when there is no whole answer in time. */
-  post(name: string, options: CallOptions): Promise<Answer> {
+  async post(name: string, options: CallOptions): Promise<Answer> {
     const signal = AbortSignal.any([
       AbortSignal.timeout(options.timeoutMilliseconds),
       ...(options.signal ? [options.signal] : []),
     ]);
+    const { authorization, body } = options;
+    const parts = typeof body === 'string' ? [Buffer.from(body)] : body;
+    const headers = { authorization, 'content-type': 'application/json', ...options.headers };
+    const response = await this.open(name, { method: 'POST', headers, parts, signal });
+    const chunks: Buffer[] = [];
+    let length = 0;
+    for await (const chunk of response) {
+      const bytes = Buffer.from(chunk);
+      length += bytes.length;
+      if (length > maximumAnswerBytes)
+        throw new Error(`the answer to ${name} exceeds ${maximumAnswerBytes} bytes`);
+      chunks.push(bytes);
+    }
+    return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') };
+  }
+
+  /** Sends a call, and answers as soon as the answer begins: its body is the caller's to read, as long as `signal` lets it. */
+  open(name: string, { method, headers, parts, signal }: OpenOptions): Promise<IncomingMessage> {
     const send = this.#server.protocol === 'https:' ? requestHttps : requestHttp;
-    const parts = typeof options.body === 'string' ? [Buffer.from(options.body)] : options.body;
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
     const request = send(
       `${this.#server.href.replace(/\/$/, '')}${runnerContractPath}/${name}`,
       {
-        method: 'POST',
+        method,
         agent: this.#agent,
         signal,
-        headers: {
-          authorization: options.authorization,
-          'content-type': 'application/json',
-          'content-length': parts.reduce((length, part) => length + part.length, 0),
-        },
+        headers: { ...headers, ...(method === 'POST' && { 'content-length': length }) },
       },
-      (response) => {
-        const chunks: Buffer[] = [];
-        let length = 0;
-        response.on('data', (chunk: Buffer) => {
-          length += chunk.length;
-          if (length > maximumAnswerBytes) {
-            response.destroy(new Error(`the answer to ${name} exceeds ${maximumAnswerBytes} bytes`));
-          } else chunks.push(chunk);
-        });
-        response.on('error', reject);
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
-        );
-      },
+      resolve,
     );
     request.on('error', reject);
     for (const part of parts) request.write(part);

@@ -22,6 +22,8 @@ export interface Guest {
   readonly initramfsDigest: string;
   /** Hands an open file to a running QEMU (guest/host/send-descriptor.c). */
   readonly sendDescriptorPath: string;
+  /** Sends the file of a disk without its holes (guest/host/sparse-file.c). */
+  readonly sparseFilePath: string;
   /** Measures the processor's time stamp counter (guest/host/tsc-rate.c). */
   readonly tscRatePath: string;
 }
@@ -70,6 +72,7 @@ export async function ensureGuest(options: GuestOptions): Promise<Guest> {
     kernelPath: join(folder, 'vmlinux'),
     initramfsPath: join(folder, 'initramfs'),
     sendDescriptorPath: join(folder, 'send-descriptor'),
+    sparseFilePath: join(folder, 'sparse-file'),
     tscRatePath: join(folder, 'tsc-rate'),
     ...digests.parse(JSON.parse(await readFile(join(folder, 'digests.json'), 'utf8'))),
   };
@@ -79,7 +82,7 @@ async function buildGuest(folder: string, kernel: GuestKernel, crun: string): Pr
   await mkdir(folder);
   const init = join(folder, 'init');
   await compileInit(init);
-  for (const name of ['send-descriptor', 'tsc-rate']) {
+  for (const name of ['send-descriptor', 'sparse-file', 'tsc-rate']) {
     await compile([join(guestSources, 'host', `${name}.c`)], join(folder, name));
   }
   await writeInitramfs(join(folder, 'initramfs'), [

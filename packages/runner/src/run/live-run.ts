@@ -9,10 +9,12 @@ import {
   type SandboxSize,
   type SecretPatterns,
 } from '@slipway/core';
+import { CacheCalls } from '../control-plane-client/cache-calls.ts';
 import { RunCalls } from '../control-plane-client/calls.ts';
 import type { Connection } from '../control-plane-client/connection.ts';
 import { Fenced } from '../control-plane-client/failures.ts';
 import { promptBackOff, untilAnswered } from '../control-plane-client/retry.ts';
+import type { SharedEntries } from '../dependency-cache/shared-entries.ts';
 import type { Sandbox } from '../isolation/isolation.ts';
 import { LogSpool } from '../log-spool/log-spool.ts';
 import type { RunnerLog, RunnerOptions, RunnerParts } from '../runner-options.ts';
@@ -33,6 +35,8 @@ export interface RunnerContext {
   readonly network: NetworkSettings;
   readonly heartbeatSeconds: number;
   readonly clock: MonotonicClock;
+  /** What this host shares of the dependency caches; undefined where it keeps none. */
+  readonly sharedEntries: SharedEntries | undefined;
 }
 
 /** One run that this runner holds, from claim to finish: what its stages share. */
@@ -40,6 +44,7 @@ export class LiveRun {
   readonly context: RunnerContext;
   readonly outline: RunOutline;
   readonly calls: RunCalls;
+  readonly cacheCalls: CacheCalls;
   readonly log: RunnerLog;
   readonly phases: Phases;
   readonly resources: HeldResources;
@@ -62,6 +67,7 @@ export class LiveRun {
     this.context = context;
     this.outline = claim.run;
     this.calls = new RunCalls(connection, claim.leaseToken);
+    this.cacheCalls = new CacheCalls(connection, claim.leaseToken);
     this.log = withRun(options.log, claim.run.runId);
     this.phases = new Phases(clock);
     this.resources = new HeldResources(this.log);

@@ -18,6 +18,7 @@ import {
   registerRequest,
   runnerContractPath,
   type SandboxFacts,
+  type SharedEntry,
   type StepReport,
   stepsRequest,
 } from '@slipway/core';
@@ -81,6 +82,9 @@ export class ContractServer {
   readonly #sockets = new Set<Socket>();
   readonly #failures = new Map<string, Failure[]>();
   readonly #unwilling = new Map<string, number>();
+  /** What other hosts share: the answer to every look-up, and how its bytes come. */
+  sharedEntry: SharedEntry | undefined;
+  sendBlob: (start: number, response: ServerResponse) => void = (_start, response) => response.destroy();
   #silent = false;
   #registrations = 0;
 
@@ -162,6 +166,8 @@ export class ContractServer {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     if (this.#silent) return void request.socket.destroy();
+    const [, start] = /^cache-blob\?.*start=(\d+)/.exec(name) ?? [];
+    if (start !== undefined) return this.sendBlob(Number(start), response);
     const failure = this.#unwilling.get(name) ?? this.#failures.get(name)?.shift();
     if (failure === 'hang') return;
     if (typeof failure === 'number')
@@ -205,6 +211,8 @@ export class ContractServer {
     run.calls.push({ name, at: performance.now() });
     if (name === 'job') return { status: 200, body: { job: run.job } };
     if (name === 'image-credentials') return { status: 200, body: { credentials: run.imageCredentials } };
+    if (name === 'cache-lookup') return { status: 200, body: { entry: this.sharedEntry ?? null } };
+    if (name === 'cache-offer') return { status: 200, body: { isWanted: false, reason: 'of the test' } };
     if (name === 'log') for (const line of logRequest.parse(body).lines) run.lines.set(line.sequence, line);
     if (name === 'steps') {
       const { steps, sandbox } = stepsRequest.parse(body);

@@ -57,13 +57,17 @@ export class SandboxBench {
     this.controlPlanePort = typeof address === 'object' && address !== null ? address.port : 0;
   }
 
-  static async open(openIsolation: (sandboxFolder: string) => Promise<Isolation>): Promise<SandboxBench> {
+  /** `addToImage` puts more than busybox into the root of the image. */
+  static async open(
+    openIsolation: (sandboxFolder: string) => Promise<Isolation>,
+    addToImage?: (root: string) => void,
+  ): Promise<SandboxBench> {
     const folder = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
     mkdirSync(join(folder, 'sandboxes'));
     const isolation = await openIsolation(join(folder, 'sandboxes'));
     const server = createServer((request, response) => response.end(`the control plane has ${request.url}`));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return new SandboxBench(folder, isolation, server, buildTinyImage(folder));
+    return new SandboxBench(folder, isolation, server, buildTinyImage(folder, addToImage));
   }
 
   /** A sandbox that runs `script` with the image's shell. */

@@ -10,9 +10,13 @@ const busybox = '/bin/busybox';
 /**
  * The smallest image that a sandbox can run: a root file system of nothing but a statically linked busybox, and a
  * toolbox of the same, so that tests of isolations need neither Node nor an executor. The files are made in
- * `directory`, which must exist. Needs the Debian packages busybox-static and erofs-utils.
+ * `directory`, which must exist; `addTo` puts more into the root. Needs the Debian packages busybox-static and
+ * erofs-utils.
  */
-export function buildTinyImage(directory: string): { image: Image; toolbox: Toolbox } {
+export function buildTinyImage(
+  directory: string,
+  addTo: (root: string) => void = () => undefined,
+): { image: Image; toolbox: Toolbox } {
   const root = join(directory, 'root');
   const executables = join(root, 'bin');
   for (const folder of ['bin', 'etc', 'root', 'tmp', 'usr', 'var/lib/program']) {
@@ -24,6 +28,8 @@ export function buildTinyImage(directory: string): { image: Image; toolbox: Tool
   }
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   writeFileSync(join(root, 'etc/machine-id'), 'the image has a machine id of its own\n');
+
+  addTo(root);
 
   const tools = join(directory, 'tools');
   mkdirSync(join(tools, 'bin'), { recursive: true });

@@ -8,9 +8,17 @@ import { RunCache } from './run-cache.ts';
  */
 export function openRunCache(run: LiveRun, { image }: Prepared): RunCache | undefined {
   const { cache: grant, platform } = run.outline;
+  const { sharedEntries } = run.context;
   const { dependencyCache: store } = run.context.parts;
   if (grant === null || store === undefined) return undefined;
-  const cache = new RunCache({ store, grant, platform, imageDigest: image.digest, log: run.log });
+  const cache = new RunCache({
+    store,
+    grant,
+    platform,
+    imageDigest: image.digest,
+    log: run.log,
+    shared: sharedEntries && { entries: sharedEntries, calls: run.cacheCalls },
+  });
   void run.resources.hold('cache entry', Promise.resolve(cache), (opened) => opened.settle());
   return cache;
 }

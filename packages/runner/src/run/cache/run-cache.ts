@@ -5,8 +5,10 @@ import {
   type Platform,
   ProtocolViolation,
 } from '@slipway/core';
+import type { CacheCalls } from '../../control-plane-client/cache-calls.ts';
 import { type EntryIdentity, entryName } from '../../dependency-cache/entry-identity.ts';
 import type { EntryStore, KeptEntry } from '../../dependency-cache/entry-store.ts';
+import type { SharedEntries } from '../../dependency-cache/shared-entries.ts';
 import type { RunnerLog } from '../../runner-options.ts';
 import type { Executor } from '../boot.ts';
 import type { ExecutorChannel } from '../executor-channel.ts';
@@ -16,6 +18,8 @@ import { type CacheFrame, type EntryTransfer, EntryUnavailable } from './entry-t
 
 /** What is left of the ten seconds is for the way to the executor and back. */
 const budgetMilliseconds = cacheLimits.restoreSeconds * 1000 - 1500;
+/** For making room for a new entry, when another host's did not come in time. */
+const reserveMilliseconds = 3000;
 
 export interface RunCacheOptions {
   readonly store: EntryStore;
@@ -23,6 +27,8 @@ export interface RunCacheOptions {
   readonly imageDigest: string;
   readonly platform: Platform;
   readonly log: RunnerLog;
+  /** What other hosts of the pool have; undefined where nothing is shared. */
+  readonly shared: { readonly entries: SharedEntries; readonly calls: CacheCalls } | undefined;
 }
 
 interface Found {
@@ -72,13 +78,17 @@ export class RunCache {
 
   /** The sandbox is gone: what it left becomes an entry. */
   async settle(): Promise<void> {
-    const { store, log } = this.#options;
-    const file = await this.#transfer?.finish();
+    const { store, log, shared } = this.#options;
+    if (this.#transfer === undefined) return;
+    const { kind } = this.#transfer;
+    const file = await this.#transfer.finish();
     const identity = this.#ownIdentity;
     if (file === undefined || identity === undefined) return;
-    await store
-      .keep(file, identity)
-      .catch((error: unknown) => log.warn({ err: error }, 'A cache entry could not be kept'));
+    try {
+      if (await store.keep(file, identity)) shared?.entries.offer(shared.calls, identity, kind);
+    } catch (error) {
+      log.warn({ err: error }, 'A cache entry could not be kept');
+    }
   }
 
   async #restore(transfer: EntryTransfer, paths: readonly string[]) {
@@ -86,7 +96,7 @@ export class RunCache {
     const left = () => Math.max(0, deadline - performance.now());
     let reason = 'there is no entry for this key yet';
     try {
-      const found = await this.#find();
+      const found = (await this.#find()) ?? (await this.#fetch(transfer.kind, left() - reserveMilliseconds));
       if (found !== undefined) {
         const { entry } = await transfer.restore(found.entry, paths, left());
         return { entry, reason: describe(found), mayBeSaved: false };
@@ -111,6 +121,33 @@ export class RunCache {
       if (identity && entry) return { identity, entry };
     }
     return undefined;
+  }
+
+  /** Rejects when it takes longer than `milliseconds`; the entry still comes then, for later runs. */
+  async #fetch(kind: CacheTransfer, milliseconds: number): Promise<Found | undefined> {
+    const { shared, grant, store } = this.#options;
+    if (shared === undefined || this.#name === undefined) return undefined;
+    const { namespace, readScopes } = grant;
+    const fetching = shared.entries.fetch(shared.calls, { namespace, readScopes, name: this.#name }, kind);
+    fetching.catch(() => undefined);
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () =>
+        late.reject(new EntryUnavailable('it is still on its way from another host', { isDamaged: false })),
+      milliseconds,
+    );
+    try {
+      const identity = await Promise.race([fetching, late.promise]);
+      const entry = identity && (await store.find(identity));
+      return identity && entry && { identity, entry };
+    } catch (error) {
+      if (error instanceof EntryUnavailable) throw error;
+      throw new EntryUnavailable(`it could not be fetched from another host (${reasonOf(error)})`, {
+        isDamaged: false,
+      });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** A run may drop only what it might have written: it must not decide about what is more trusted. */
