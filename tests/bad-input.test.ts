@@ -1,8 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { pushImage, startRegistry } from '../packages/runner/test/image-registry.ts';
+import { pushImage, startRegistry, type TestRegistry } from '../packages/runner/test/image-registry.ts';
 import { pulumiUser } from './testing/pulumi-user.ts';
 import {
   addEmptyProject,
@@ -15,9 +16,13 @@ const stack = 'local/wrong/dev';
 const stackPath = `/api/stacks/${stack}`;
 const folder = 'wrong';
 let slipway: SlipwayUnderTest;
+let registry: TestRegistry;
+let folderOfRegistry: string;
 
 beforeAll(async () => {
-  slipway = await startSlipway();
+  folderOfRegistry = await mkdtemp(join(tmpdir(), 'slipway-registry-'));
+  registry = await startRegistry(folderOfRegistry);
+  slipway = await startSlipway({ allowPrivateRegistries: [registry.host] });
   await addEmptyProject(slipway, folder);
   await mkdir(join(slipway.workingCopy, 'no-project'));
   await writeFile(join(slipway.workingCopy, 'no-project', 'README.md'), 'No Pulumi.yaml here.\n');
@@ -26,7 +31,11 @@ beforeAll(async () => {
   expect(await pulumi('stack', 'init', stack)).toMatchObject({ code: 0 });
 }, 120_000);
 
-afterAll(() => slipway?.close());
+afterAll(async () => {
+  await slipway?.close();
+  await registry?.[Symbol.asyncDispose]();
+  await rm(folderOfRegistry, { recursive: true });
+});
 
 afterEach(async () => {
   expect(await slipway.api('GET', '/api/user')).toMatchObject({
@@ -104,7 +113,6 @@ describe('a source that is not there fails the run with its name and the remedy:
 });
 
 test('an image that the registry does not have fails the run, and so does one without pulumi or git', async () => {
-  await using registry = await startRegistry(join(slipway.directory, 'registry'));
   const build = join(slipway.directory, 'image');
   await mkdir(build);
   await pushImage(build, `${registry.host}/without-git:1`, { '/bin/pulumi': '' });

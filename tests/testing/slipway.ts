@@ -53,6 +53,7 @@ export async function startSlipway(flags: Partial<UpFlags> = {}): Promise<Slipwa
       overcommitDisk: 4,
       defaultImage: defaultImageReference,
       allowPrivateNetworks: [],
+      allowPrivateRegistries: [],
       ...flags,
     },
     { exampleRepository: repository },

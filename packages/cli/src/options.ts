@@ -120,11 +120,21 @@ export const sandboxOptions = () => [
     'room for cached dependencies of projects, least recently read go first; 0 keeps none (20 when absent)',
   ).argParser(wholeNumber),
   setting(
+    '--image-cache-gib <GiB>',
+    'room for executor images and their layers, least recently used go first (50 when absent)',
+  ).argParser(positiveInteger),
+  setting(
     '--drain-seconds <seconds>',
     'time that runs have to end after SIGTERM before they are cancelled (60 when absent)',
   ).argParser(seconds),
   setting('--ca-file <file>', 'extra certificate authorities (PEM) for everything inside a run'),
   setting('--allow-private-networks <CIDRs>', 'private networks that runs may reach (comma-separated)')
+    .argParser(list)
+    .default([]),
+  setting(
+    '--allow-private-registries <hosts>',
+    'registries on this host or at private addresses that executor images may come from (comma-separated host:port)',
+  )
     .argParser(list)
     .default([]),
 ];

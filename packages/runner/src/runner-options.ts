@@ -29,6 +29,10 @@ export interface RunnerOptions {
   readonly proxy: ProxyOptions;
   /** Private networks (CIDR) that runs may reach, as far as their egress policies go. */
   readonly allowedPrivateNetworks: readonly string[];
+  /** Registries (`host` or `host:port`) at private addresses, or on this host, that executor images may come from. */
+  readonly allowedPrivateRegistries?: readonly string[];
+  /** Room for executor images and their layers; 50 GiB when absent. */
+  readonly imageCacheGiB?: number | undefined;
   /** Takes the log spools, which are unlinked from the start. */
   readonly dataDirectory: string;
   readonly log: RunnerLog;
@@ -48,7 +52,7 @@ export interface ProxyOptions {
 /** What a runner is made of. `openRunnerParts` opens the real ones. */
 export interface RunnerParts {
   readonly isolation: Isolation;
-  readonly images: Pick<ImageStore, 'resolve'>;
+  readonly images: Pick<ImageStore, 'resolve' | 'isNearlyFull'>;
   readonly toolbox: Toolbox;
   readonly measureHost: () => Promise<HostResources>;
   /** The dependency caches of projects; without it this runner keeps none. */

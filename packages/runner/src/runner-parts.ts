@@ -5,7 +5,8 @@ import { archiveFormat, deviceFormat } from './dependency-cache/blob-format.ts';
 import { EntryStore } from './dependency-cache/entry-store.ts';
 import { createGatedNetwork } from './gated-network.ts';
 import { ensureGuest } from './guest/ensure-guest.ts';
-import { createImageStore } from './images/image-store.ts';
+import { createClosedNetwork } from './images/closed-network.ts';
+import { createImageStore, type ImageStore } from './images/image-store.ts';
 import { parseReference } from './images/reference.ts';
 import { createContainerIsolation } from './isolation/container/container-isolation.ts';
 import { type Isolation, SandboxStartError } from './isolation/isolation.ts';
@@ -32,7 +33,7 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     ensureToolbox({ cacheDirectory, report }),
     openDependencyCache(options),
   ]);
-  const images = createImageStore({ cacheDirectory, report });
+  const images = openImages(options, cacheDirectory, report);
   // A set-up of another version may come by while this runner lives.
   const hold = await holdFolders([dirname(toolbox.erofsPath), ...madeFolders]);
   return {
@@ -61,6 +62,21 @@ async function checkHost(options: RunnerOptions): Promise<void> {
   throw new SandboxStartError(
     `Runs would have no network on this host: ${obstacle.what}. Try: ${obstacle.remedy}`,
   );
+}
+
+/** Runs name images that the runner's host then asks registries for: from a network that does not lead to the host. */
+function openImages(
+  { allowedPrivateRegistries = [], allowedPrivateNetworks, imageCacheGiB }: RunnerOptions,
+  cacheDirectory: string,
+  report: (line: string) => void,
+): ImageStore {
+  const network = createClosedNetwork({
+    openRegistries: allowedPrivateRegistries,
+    allowedPrivateNetworks,
+    resolverFile: join(cacheDirectory, 'images/resolv.conf'),
+  });
+  const limitBytes = imageCacheGiB === undefined ? undefined : imageCacheGiB * 1024 ** 3;
+  return createImageStore({ cacheDirectory, report, network, ...(limitBytes && { limitBytes }) });
 }
 
 async function openDependencyCache(options: RunnerOptions): Promise<EntryStore | undefined> {

@@ -14,6 +14,7 @@ import { CallRefused, Fenced } from './control-plane-client/failures.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { SharedEntries } from './dependency-cache/shared-entries.ts';
+import { prepareImages } from './image-preparation.ts';
 import { gatewayHostname, gatewayUrl } from './network/sandbox-network.ts';
 import { PauseWatch } from './pause.ts';
 import { type Claimed, Claims } from './run/claim.ts';
@@ -111,7 +112,14 @@ class PoolRunner implements Runner {
       sharedEntries,
     };
     const slots = Array.from({ length: options.slots }, () => this.#workSlot());
-    this.#stopped = Promise.all(slots).then(async () => {
+    const preparation = prepareImages(
+      {
+        ...{ calls, images: parts.images, defaultImage: options.defaultImage, log: options.log },
+        runnerId: () => this.runnerId,
+      },
+      this.#draining.signal,
+    );
+    this.#stopped = Promise.all([...slots, preparation]).then(async () => {
       this.#pause.close();
       await sharedEntries?.stop();
       connection.close();

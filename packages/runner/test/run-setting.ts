@@ -23,7 +23,7 @@ export class RunSetting implements AsyncDisposable {
     Promise.resolve({ contacted: [], refused: [], unlisted: { contacted: 0, refused: 0 } });
   /** Of sandbox networks. */
   readonly networks = { created: 0, destroyed: 0 };
-  images: RunnerParts['images'] = {
+  images: Omit<RunnerParts['images'], 'isNearlyFull'> = {
     resolve: (reference) =>
       Promise.resolve({
         reference,
@@ -37,6 +37,7 @@ export class RunSetting implements AsyncDisposable {
       }),
   };
   dependencyCache: EntryStore | undefined;
+  imagesAreNearlyFull = false;
   #runner: Runner | undefined;
 
   private constructor(server: ContractServer, directory: string) {
@@ -75,7 +76,10 @@ export class RunSetting implements AsyncDisposable {
   get parts(): RunnerParts {
     return {
       isolation: this.isolation,
-      images: this.images,
+      images: {
+        resolve: (...given) => this.images.resolve(...given),
+        isNearlyFull: async () => this.imagesAreNearlyFull,
+      },
       toolbox: { digest: 'sha256:2222', erofsPath: '/nowhere', executorArgv: ['/slipway/executor'] },
       ...(this.dependencyCache && {
         dependencyCache: this.dependencyCache,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { ImageUnavailableError } from '../src/index.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
 const timestamp = () => new Date().toISOString();
@@ -75,4 +76,60 @@ test('a run goes from claim to finish, and tells its steps, its log and what it 
   ]);
   expect(sandbox.isDestroyed).toBe(true);
   expect(setting.networks).toEqual({ created: 1, destroyed: 1 });
+});
+
+test('a run whose settings name an image has it fetched with the login that they name', async () => {
+  await using setting = await RunSetting.create();
+  setting.imagesAreNearlyFull = true; // So nothing is prepared meanwhile.
+  const asked: unknown[] = [];
+  setting.images = {
+    resolve: async (reference, options) => {
+      asked.push([reference, options?.credentials]);
+      throw new ImageUnavailableError(reference, 'as the test wants it');
+    },
+  };
+  const credentials = { username: 'robot', password: 'hunter2hunter2' };
+  setting.server.queue({ imageReference: 'registry.example.com/app:1' }).imageCredentials = credentials;
+  setting.server.queue({ imageReference: 'registry.example.com/public:1' });
+  setting.server.queue({ imageReference: null }).imageCredentials = credentials;
+  await setting.start();
+  await eventually(() => setting.server.runs.every(({ finish }) => finish?.cause === 'image-unavailable'));
+  expect(asked).toEqual([
+    ['registry.example.com/app:1', credentials],
+    ['registry.example.com/public:1', null],
+    ['localhost/slipway/executor:latest', undefined],
+  ]);
+});
+
+test('an image is kept until its run has ended, and a run that is cancelled does not wait for it', async () => {
+  await using setting = await RunSetting.create();
+  setting.imagesAreNearlyFull = true; // So nothing is prepared meanwhile.
+  const { resolve } = setting.images;
+  let released = 0;
+  const release = async () => {
+    released += 1;
+  };
+  const slow = Promise.withResolvers<void>();
+  setting.images = {
+    resolve: async (reference) => {
+      if (reference.includes('slow')) await slow.promise;
+      return { ...(await resolve(reference)), release };
+    },
+  };
+  const first = setting.server.queue({ imageReference: 'registry.example.com/app:1' });
+  setting.server.leaseSeconds = 6;
+  await setting.start();
+  const sandbox = await setting.isolation.sandbox();
+  expect(released).toBe(0);
+  sandbox.exit();
+  await eventually(() => first.finish);
+  expect(released).toBe(1);
+
+  const second = setting.server.queue({ imageReference: 'registry.example.com/slow:1' });
+  await eventually(() => second.count('image-credentials') > 0);
+  second.cancelled = true;
+  expect((await eventually(() => second.finish)).cause).toBe('cancelled');
+  expect(released).toBe(1);
+  slow.resolve();
+  await eventually(() => released === 2);
 });

@@ -22,8 +22,10 @@ export interface RunnerFlags extends SizeFlags {
   /** A reference, or `auto`. */
   defaultImage: string;
   dependencyCacheGib?: number;
+  imageCacheGib?: number;
   caFile?: string;
   allowPrivateNetworks: string[];
+  allowPrivateRegistries: string[];
   drainSeconds?: number;
 }
 
@@ -78,9 +80,11 @@ export async function startRunnerFromFlags(
     extraCertificates: flags.caFile ? await readCertificates('--ca-file', flags.caFile) : '',
     proxy: proxyOf(process.env),
     allowedPrivateNetworks: flags.allowPrivateNetworks,
+    allowedPrivateRegistries: flags.allowPrivateRegistries,
     dataDirectory: runnerDirectory(flags.dataDir),
     log: logTo(process.stderr, logLevel(process.env)),
     dependencyCacheGiB: flags.dependencyCacheGib,
+    imageCacheGiB: flags.imageCacheGib,
   };
   const parts = await openRunnerParts(options, cacheDirectory(process.env));
   return { runner: await startRunner(options, parts), remarks };

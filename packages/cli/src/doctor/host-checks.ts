@@ -99,7 +99,7 @@ export async function furtherUserIds(): Promise<Finding> {
   const { uid, username } = userInfo();
   if (uid === 0) return { check, state: 'ok', message: 'not needed: this is root' };
   if ((await subordinateIds()).count > 0) {
-    return { check, state: 'ok', message: 'this user has some, for QEMU and for building images' };
+    return { check, state: 'ok', message: 'this user has some, for QEMU and for building the default image' };
   }
   return {
     check,

@@ -34,6 +34,12 @@ export async function evict(store: StoreFolder, limitBytes: number): Promise<num
   return freed;
 }
 
+/** What the store takes on the disk. */
+export async function usedBytes(store: StoreFolder): Promise<number> {
+  const kept = [...(await keptLayers(store)), ...(await keptDevices(store))];
+  return kept.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 /** Removes what processes left behind that were killed: half-made images, and what they were about to remove. */
 export async function sweep(store: StoreFolder): Promise<void> {
   for (const name of await readdir(store.devices).catch(() => [])) {

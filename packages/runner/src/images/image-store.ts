@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { RegistryCredentials } from '@slipway/core';
 import { exists } from '../setup/make-once.ts';
 import type { ConversionLimits } from './convert/limits.ts';
-import { evict, sweep } from './eviction.ts';
+import { evict, sweep, usedBytes } from './eviction.ts';
 import { Holders } from './holders.ts';
 import type { Image } from './image.ts';
 import { readRecord } from './image-record.ts';
@@ -26,6 +26,8 @@ export interface ImageStore {
    * converted once. Throws `ImageUnavailableError`.
    */
   resolve(reference: string, options?: ResolveOptions): Promise<HeldImage>;
+  /** Whether another image would soon push others out. */
+  isNearlyFull(): Promise<boolean>;
   /** Ends what the store holds. */
   close(): Promise<void>;
 }
@@ -33,6 +35,8 @@ export interface ImageStore {
 export interface ResolveOptions {
   /** The login that the settings of a run name; null or absent where they name none. */
   readonly credentials?: RegistryCredentials | null;
+  /** Ends the fetching and converting that this call has begun. */
+  readonly signal?: AbortSignal;
   /** Gets how far an image is that has to be fetched and converted. */
   readonly progress?: (progress: ImageProgress) => void;
 }
@@ -63,6 +67,8 @@ export interface ImageStoreOptions {
 }
 
 export const usualLimitBytes = 50 * 1024 ** 3;
+/** Part of the limit from which on nothing is prepared that no run has asked for. */
+const nearlyFull = 0.9;
 const usualStallMilliseconds = 60_000;
 /** An image that is removed between being made and being held is made again, so often. */
 const attempts = 3;
@@ -89,10 +95,7 @@ class CachedImages implements ImageStore {
     this.#registry = new Registry(this.#network, options.logins ?? settingsThenHost);
   }
 
-  async resolve(
-    reference: string,
-    { credentials = null, progress }: ResolveOptions = {},
-  ): Promise<HeldImage> {
+  async resolve(reference: string, options: ResolveOptions = {}): Promise<HeldImage> {
     this.#swept ??= this.#sweep();
     await this.#swept;
     const source = parseReference(reference);
@@ -104,8 +107,13 @@ class CachedImages implements ImageStore {
         `its files in ${this.#store.devices} are gone; build it again with \`./slipway image build\`.`,
       );
     }
-    const request = { reference, source, credentials };
-    return (await this.#holdKnown(request)) ?? this.#fetch(request, progress);
+    const request = { reference, source, credentials: options.credentials ?? null };
+    return (await this.#holdKnown(request)) ?? this.#fetch(request, options);
+  }
+
+  async isNearlyFull(): Promise<boolean> {
+    const used = await usedBytes(this.#store);
+    return used > (this.#options.limitBytes ?? usualLimitBytes) * nearlyFull;
   }
 
   async close(): Promise<void> {
@@ -127,7 +135,7 @@ class CachedImages implements ImageStore {
     return this.#hold(reference, digest);
   }
 
-  async #fetch(request: Request, progress: ResolveOptions['progress']): Promise<HeldImage> {
+  async #fetch(request: Request, options: ResolveOptions): Promise<HeldImage> {
     const { reference, source, credentials } = request;
     const found = await this.#registry.find(request);
     this.#admitted.add(admission(source, found.digest, credentials));
@@ -135,7 +143,7 @@ class CachedImages implements ImageStore {
       await this.#remember(source.digest, found.digest);
     }
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
-      await this.#make(request, found, progress);
+      await this.#make(request, found, options);
       const held = await this.#hold(reference, found.digest);
       if (held) {
         await this.#makeRoom();
@@ -148,7 +156,7 @@ class CachedImages implements ImageStore {
     );
   }
 
-  async #make(request: Request, found: FoundImage, progress: ResolveOptions['progress']): Promise<void> {
+  async #make(request: Request, found: FoundImage, { progress, signal }: ResolveOptions): Promise<void> {
     const { reference, source, credentials } = request;
     const { conversionLimits: limits, stallMilliseconds = usualStallMilliseconds, report } = this.#options;
     const openRepository = credentials === null ? source.repository : null;
@@ -159,6 +167,7 @@ class CachedImages implements ImageStore {
         report?.(`Fetching the executor image ${reference} (${found.digest})`);
         await pull(this.#registry, this.#store, { request, ...found }, folder, {
           stallMilliseconds,
+          signal,
           progress: (bytes, totalBytes) => progress?.({ stage: 'fetching', bytes, totalBytes }),
         });
         const laidOut = { layout: join(folder, 'layout'), blobs: join(folder, 'blobs') };
@@ -168,7 +177,7 @@ class CachedImages implements ImageStore {
         report?.(`Converting the executor image ${reference}`);
         return laidOut;
       },
-      { limits, progress: (bytes) => progress?.({ stage: 'converting', bytes }) },
+      { limits, signal, progress: (bytes) => progress?.({ stage: 'converting', bytes }) },
     );
   }
 

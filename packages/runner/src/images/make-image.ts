@@ -28,6 +28,8 @@ export interface LaidOut {
 
 export interface MakeOptions {
   readonly limits?: ConversionLimits | undefined;
+  /** Ends the conversion. */
+  readonly signal?: AbortSignal | undefined;
   readonly progress?: (unpackedBytes: number) => void;
 }
 
@@ -40,7 +42,7 @@ export async function makeImage(
   store: StoreFolder,
   image: NewImage,
   provide: (folder: string) => Promise<LaidOut>,
-  { limits, progress }: MakeOptions = {},
+  { limits, signal: given, progress }: MakeOptions = {},
 ): Promise<void> {
   await makeOnce(store.device(image.digest), async (partialFolder) => {
     const work = join(partialFolder, 'work');
@@ -50,7 +52,7 @@ export async function makeImage(
     checkPlatform(image.reference, configuration);
     const environment = environmentOf(configuration);
     const device = join(partialFolder, deviceName);
-    const { user } = await whileThereIsRoom(image.reference, partialFolder, (signal) =>
+    const { user } = await whileThereIsRoom(image.reference, partialFolder, given, (signal) =>
       convert(
         {
           ...{ reference: image.reference, digest: image.digest },
@@ -80,6 +82,7 @@ function checkPlatform(reference: string, { os, architecture }: ImageConfigurati
 async function whileThereIsRoom<T>(
   reference: string,
   folder: string,
+  given: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const stopped = new AbortController();
@@ -88,7 +91,7 @@ async function whileThereIsRoom<T>(
     if (full) stopped.abort(full);
   }, lookMilliseconds);
   try {
-    const result = await work(stopped.signal);
+    const result = await work(given ? AbortSignal.any([stopped.signal, given]) : stopped.signal);
     const full = await fullDisk(reference, folder);
     if (full) throw full;
     return result;

@@ -14,6 +14,8 @@ export const reservedBytes = 1024 ** 3;
 export interface PullOptions {
   /** A registry that sends nothing for so long has stopped. */
   readonly stallMilliseconds: number;
+  /** Ends the pull. */
+  readonly signal?: AbortSignal | undefined;
   readonly progress: (fetchedBytes: number, totalBytes: number) => void;
 }
 
@@ -26,7 +28,7 @@ export async function pull(
   store: StoreFolder,
   { request, digest, manifest }: { request: Request; digest: string; manifest: ImageManifest },
   folder: string,
-  { stallMilliseconds, progress }: PullOptions,
+  { stallMilliseconds, signal: given, progress }: PullOptions,
 ): Promise<void> {
   const layout = join(folder, 'layout');
   const blobs = join(folder, 'blobs');
@@ -61,7 +63,8 @@ export async function pull(
     if (full) stopped.abort(full);
   }, lookMilliseconds);
   try {
-    await registry.copy(request, digest, { layout, blobs, maximumFileBytes: largest }, stopped.signal);
+    const signal = given ? AbortSignal.any([stopped.signal, given]) : stopped.signal;
+    await registry.copy(request, digest, { layout, blobs, maximumFileBytes: largest }, signal);
   } finally {
     clearInterval(watch);
   }

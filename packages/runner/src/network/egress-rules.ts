@@ -13,8 +13,8 @@ export interface EgressLimits {
   readonly hostAddresses: readonly string[];
   /** CIDRs that may be reached although they are private, as far as the policy goes: registries, git servers. */
   readonly allowedPrivateNetworks: readonly string[];
-  /** TCP port on the host's 127.0.0.1 at which the sandbox's gateway listens. */
-  readonly gatewayHostPort: number;
+  /** TCP port on the host's 127.0.0.1 at which the sandbox's gateway listens; undefined where there is none. */
+  readonly gatewayHostPort: number | undefined;
 }
 
 /** Addresses that names of the policy led to, each kept for the whole run: more are not let through. */
@@ -28,6 +28,11 @@ const limits = {
 } as const;
 
 const { sandboxInterface: sandbox, outsideInterface: outside } = router;
+
+function toGateway(hostPort: number): string {
+  const asked = `iifname ${sandbox} ip daddr ${router.address} tcp dport ${router.gatewayPort}`;
+  return `${asked} dnat ip to ${router.hostLoopback}:${hostPort}`;
+}
 
 /**
  * The rules of a sandbox's router, for `nft -f`. Refused connections are answered at once (reset, or "administratively
@@ -66,7 +71,7 @@ export function egressRules({
   ${contactSets}
   chain gateway {
     type nat hook prerouting priority dstnat;
-    iifname ${sandbox} ip daddr ${router.address} tcp dport ${router.gatewayPort} dnat ip to ${router.hostLoopback}:${gatewayHostPort}
+    ${gatewayHostPort === undefined ? '' : toGateway(gatewayHostPort)}
   }
   chain leave {
     type nat hook postrouting priority srcnat;

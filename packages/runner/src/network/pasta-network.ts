@@ -17,8 +17,8 @@ import type { SandboxNetwork } from './sandbox-network.ts';
 import { subordinateIds } from './subordinate-ids.ts';
 
 export interface SandboxNetworkOptions {
-  /** TCP port on the host's 127.0.0.1 at which the sandbox's gateway listens. */
-  readonly gatewayHostPort: number;
+  /** TCP port on the host's 127.0.0.1 at which the sandbox's gateway listens; absent where there is none. */
+  readonly gatewayHostPort?: number;
   /** What the run may reach; every public address when absent. */
   readonly egress?: EgressPolicy;
   /** CIDRs that may be reached although they are private, as far as `egress` goes: registries, git servers, proxies. */

@@ -1,5 +1,5 @@
 import type { Image } from '../images/image.ts';
-import type { HeldImage } from '../images/image-store.ts';
+import type { HeldImage, ImageProgress } from '../images/image-store.ts';
 import type { SandboxNetwork } from '../network/sandbox-network.ts';
 import { egressPolicyOf } from './egress-policy.ts';
 import type { LiveRun } from './live-run.ts';
@@ -36,7 +36,21 @@ export async function prepare(run: LiveRun): Promise<Prepared> {
 async function resolveImage(run: LiveRun): Promise<HeldImage> {
   const { options, parts } = run.context;
   const { imageReference } = run.outline;
-  if (imageReference === null) return parts.images.resolve(options.defaultImage);
+  const progress = tellProgress(run);
+  if (imageReference === null) return parts.images.resolve(options.defaultImage, { progress });
   const { credentials } = await run.ask(() => run.calls.imageCredentials());
-  return parts.images.resolve(imageReference, { credentials });
+  return parts.images.resolve(imageReference, { credentials, progress });
+}
+
+/** Says why the run has to wait, once for each stage: most images are there, and nothing is to be said. */
+function tellProgress(run: LiveRun): (progress: ImageProgress) => void {
+  let told: ImageProgress['stage'] | undefined;
+  return ({ stage, totalBytes }) => {
+    if (stage === told) return;
+    told = stage;
+    const size = totalBytes === undefined ? '' : ` (${Math.ceil(totalBytes / 1024 ** 2)} MiB)`;
+    const line = stage === 'fetching' ? `Pulling the executor image${size}` : 'Converting the executor image';
+    // A run that was stopped meanwhile has said its last words.
+    run.report.setup(line).catch(() => undefined);
+  };
 }

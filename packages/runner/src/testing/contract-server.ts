@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,6 +9,8 @@ import {
   defaultRunSandbox,
   type FinishRequest,
   finishRequest,
+  type ImagesRequest,
+  imagesRequest,
   type Job,
   type LogLine,
   lackOf,
@@ -21,6 +23,7 @@ import {
   type SharedEntry,
   type StepReport,
   stepsRequest,
+  type WantedImage,
 } from '@slipway/core';
 
 /** What the control plane knows about one run. */
@@ -74,6 +77,8 @@ type Failure = 'lose' | 'hang' | 'late' | number;
 export class ContractServer {
   readonly runs: ContractRun[] = [];
   readonly claims: ClaimRequest[] = [];
+  /** What runners are to prepare. */
+  images: readonly WantedImage[] = [];
   /** Claims that have no answer yet. */
   waitingClaims = 0;
   leaseSeconds = 30;
@@ -205,6 +210,7 @@ export class ContractServer {
         this.waitingClaims -= 1;
       });
     }
+    if (name === 'images') return this.#tellImages(imagesRequest.parse(body), isGone);
     const run = this.runs.find((each) => authorization === `lease ${each.leaseToken}`);
     if (!run || run.fenced)
       return { status: 409, body: { code: 409, message: 'the lease is no longer yours' } };
@@ -225,6 +231,18 @@ export class ContractServer {
     }
     const command = run.cancelled ? { command: 'cancel' } : {};
     return { status: 200, body: command };
+  }
+
+  async #tellImages({ knownRevision, waitSeconds }: ImagesRequest, isGone: () => boolean) {
+    const until = performance.now() + waitSeconds * 1000;
+    for (;;) {
+      const { images } = this;
+      const revision = createHash('sha256').update(JSON.stringify(images)).digest('hex');
+      if (revision !== knownRevision) return { status: 200, body: { revision, images } };
+      const isOver = performance.now() >= until || !this.#server.listening || this.#silent;
+      if (isOver || isGone()) return { status: 204 };
+      await delay(20);
+    }
   }
 
   async #claim(request: ClaimRequest, isGone: () => boolean) {
