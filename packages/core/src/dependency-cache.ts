@@ -9,6 +9,8 @@ export type CachedTool = z.infer<typeof cachedTool>;
 export const cacheLimits = {
   /** Of one entry, as it lies in the cache. */
   entryBytes: 5 * 1024 ** 3,
+  /** Room for what a run installs for an entry that is a disk, where its volume is not smaller: more is never saved. */
+  deviceGiB: 16,
   /** An entry that nobody read for so long is dropped. */
   unreadDays: 30,
   /** So long a run waits for its entry at most; then it goes on without. */

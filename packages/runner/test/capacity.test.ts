@@ -65,6 +65,26 @@ test('a run is counted with the size that it was granted', async () => {
   await eventually(() => setting.server.claims.find(({ capacity }) => capacity.now.cpus === 1));
 });
 
+test.each([
+  ['vm', 16],
+  ['container', 0],
+] as const)(
+  'in a %s, what a run may install for the cache counts with %i GiB beside its volume',
+  async (isolation, beside) => {
+    await using setting = await RunSetting.create();
+    setting.room = { cpus: 4, memoryMiB: 64_000, volumeGiB: 1_000 };
+    const cache = { namespace: 'pool/project/1', writeScope: 'main', readScopes: ['main'] };
+    setting.server.queue({ cache });
+    await setting.start({ isolation, slots: 2 });
+    await setting.isolation.sandbox(1);
+    const [before, after] = await eventually(() => {
+      const [first, second] = setting.server.claims.map(({ capacity }) => capacity.now.volumeGiB);
+      return first !== undefined && second !== undefined && [first, second];
+    });
+    expect(before - after).toBe(setting.options.size.volumeGiB + beside);
+  },
+);
+
 test('a host that is full of other things says what it lacks, once, and how to get it', async () => {
   await using setting = await RunSetting.create();
   setting.room = { cpus: 4, memoryMiB: 64_000, volumeGiB: 10 };

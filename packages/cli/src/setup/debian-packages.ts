@@ -36,6 +36,7 @@ export const testPackages = {
   'docker-registry': 'a registry for the tests of images',
   attr: 'extended attributes in the tests of images',
   'musl-tools': 'an image without glibc in the tests of images',
+  'python3-venv': 'pip in the tests of the dependency cache',
   'openssh-server': 'an ssh server for the tests of Get source',
   'openssh-client': 'keys for the tests of Get source',
 } as const;

@@ -3,7 +3,9 @@ import {
   type Capacity,
   type ClaimRequest,
   type ClaimResponse,
+  cacheLimits,
   completeSize,
+  type IsolationKind,
   lackOf,
   type SandboxSize,
 } from '@slipway/core';
@@ -86,7 +88,7 @@ export class Claims {
         throw error;
       });
       if (!claim) continue;
-      const release = this.#ledger.promise(completeSize(claim.run.sandbox.size, this.#defaultSize));
+      const release = this.#ledger.promise(promisedSize(claim.run, who.isolation, this.#defaultSize));
       return { claim, release };
     }
   }
@@ -103,4 +105,15 @@ export class Claims {
       );
     }
   }
+}
+
+/** What a run may take of the host: in a virtual machine, what it installs for the dependency cache lies beside its volume. */
+function promisedSize(
+  { sandbox, cache }: ClaimResponse['run'],
+  isolation: IsolationKind,
+  defaultSize: SandboxSize,
+): SandboxSize {
+  const size = completeSize(sandbox.size, defaultSize);
+  if (cache === null || isolation !== 'vm') return size;
+  return { ...size, volumeGiB: size.volumeGiB + Math.min(size.volumeGiB, cacheLimits.deviceGiB) };
 }

@@ -20,7 +20,6 @@ export class CacheDisk implements CacheDevice {
   readonly #waiting = new Map<CacheEvent['event'], PromiseWithResolvers<CacheEvent>>();
   #isClosed = false;
 
-  /** As large as the volume: a run must not fail for want of room that it would have had there. */
   constructor(devices: LateDevices, init: InitChannel, diskGiB: number) {
     this.#devices = devices;
     this.#init = init;

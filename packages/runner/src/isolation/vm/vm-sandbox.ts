@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
+import { cacheLimits } from '@slipway/core';
 import type { Guest } from '../../guest/ensure-guest.ts';
 import { destruction } from '../destruction.ts';
 import {
@@ -90,7 +91,11 @@ export class VmSandbox implements Sandbox {
     });
     this.#devices = new LateDevices(this.#qmp, this.#init, parts.guest.sendDescriptorPath);
     for (const [path, contents] of guestFiles(spec)) this.#init.sendFile(path, contents);
-    this.cacheDevice = new CacheDisk(this.#devices, this.#init, spec.size.volumeGiB);
+    this.cacheDevice = new CacheDisk(
+      this.#devices,
+      this.#init,
+      Math.min(spec.size.volumeGiB, cacheLimits.deviceGiB),
+    );
     formatted.then(
       () => this.#init.send(`start ${endMark}`),
       (error: unknown) => this.#cannotStart(error),
