@@ -86,6 +86,19 @@ describe('a sandbox network', () => {
     expect(hostTraces(['slipway-network'], import.meta.dirname)).toEqual(before);
   });
 
+  test('is served by nobody of this host: what reads the packets of a sandbox has no rights here', async () => {
+    const network = await createSandboxNetwork({ gatewayHostPort: 9 });
+    const serving = hostTraces([], import.meta.dirname)
+      .filter((line) => /^process \d+ (pasta|passt|dnsmasq)/.test(line))
+      .map((line) => readFileSync(`/proc/${line.split(' ')[1]}/status`, 'utf8'));
+    await network.destroy();
+    expect(serving).toHaveLength(2);
+    for (const status of serving) {
+      const userIds = /^Uid:\s+(.*)$/m.exec(status)?.[1]?.split('\t').map(Number);
+      expect(Math.min(...(userIds ?? []))).toBeGreaterThan(process.getuid?.() === 0 ? 60_000 : 0);
+    }
+  });
+
   test('goes when the process that made it is killed with SIGKILL', async () => {
     const maker = spawn(process.execPath, [join(import.meta.dirname, 'fixtures/network-maker.ts')]);
     let output = '';
