@@ -29,7 +29,7 @@ int channel_descriptor(void) {
 }
 
 /* Takes the first message off `incoming`; false while it is not complete. */
-static bool take_message(void) {
+static bool take_message(message_handler handle) {
   char *end = memchr(incoming, '\n', incoming_length);
   if (end == NULL) {
     if (incoming_length >= LONGEST_LINE) give_up("a line on the init channel is too long");
@@ -49,18 +49,18 @@ static bool take_message(void) {
     if (incoming_length < line_length + body_length) return false;
     *last_word = '\0';
   }
-  handle_message(words, incoming + line_length, body_length);
+  handle(words, incoming + line_length, body_length);
   incoming_length -= line_length + body_length;
   memmove(incoming, incoming + line_length + body_length, incoming_length);
   return true;
 }
 
-bool channel_read(void) {
+bool channel_read(message_handler handle) {
   ssize_t length = read(channel, incoming + incoming_length, sizeof incoming - incoming_length);
   if (length < 0) return errno == EAGAIN || errno == EINTR;
   if (length == 0) return false;
   incoming_length += (size_t)length;
-  while (take_message()) continue;
+  while (take_message(handle)) continue;
   return true;
 }
 

@@ -5,32 +5,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-void power_off(void) {
-  reboot(RB_POWER_OFF);
-  for (;;) pause();
-}
-
-void give_up(const char *format, ...) {
-  char message[512];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(message, sizeof message, format, arguments);
-  va_end(arguments);
-  /* The console too: the channel may be what is missing. */
-  fprintf(stderr, "init: %s\n", message);
+static void report_failure(const char *message) {
   channel_report("{\"event\":\"failed\",\"message\":%s}", quoted(message));
-  power_off();
 }
 
 /* Names come from the runner; they still may only be names. */
@@ -54,7 +39,8 @@ static void attach(const char *name, const char *target) {
   mounts_late_device(name, (unsigned)strtoul(target, NULL, 10));
 }
 
-void handle_message(char *words, const char *body, size_t body_length) {
+/* What the messages do. */
+static void handle_message(char *words, const char *body, size_t body_length) {
   char *verb = strsep(&words, " "), *first = strsep(&words, " "), *second = strsep(&words, " ");
   char *third = strsep(&words, " ");
   if (strcmp(verb, "time") == 0 && first != NULL) clock_set(first);
@@ -100,7 +86,7 @@ static void serve(int signals, double silence_seconds) {
     };
     int wait_milliseconds = left_seconds > 0 ? (int)(left_seconds * 1000) + 1 : 0;
     if (poll(events, 5, wait_milliseconds) < 0 && errno != EINTR) give_up("poll: %s", strerror(errno));
-    bool heard = events[0].revents != 0 && channel_read();
+    bool heard = events[0].revents != 0 && channel_read(handle_message);
     if (heard) heard_seconds = clock_monotonic_seconds();
     /* What waits to be read was said in time, however late this guest comes to it. */
     else if (left_seconds <= 0) leave_silence(silence_seconds);
@@ -128,6 +114,7 @@ int main(void) {
 
   modules_load("/modules/boot");
   channel_open();
+  before_giving_up(report_failure);
   struct utsname kernel;
   uname(&kernel);
   char boot_id[64];

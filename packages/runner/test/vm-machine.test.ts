@@ -73,6 +73,15 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
   afterEach(() => bench.clear());
   afterAll(() => bench.close());
 
+  test('that cannot go on tells the runner why', async () => {
+    const sandbox = await bench.start('true', { hostname: '' });
+    // To the letter: on the console, where it also stands, it begins with `init: `.
+    expect(await sandbox.exited).toMatchObject({
+      cause: 'sandbox-failed',
+      message: 'the guest was given no host name',
+    });
+  });
+
   test('has a kernel and a boot of its own, and tells which', async () => {
     const sandbox = await bench.start('cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/osrelease >&3');
     const boot = await sandbox.started;
