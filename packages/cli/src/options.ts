@@ -120,6 +120,12 @@ export const sandboxOptions = () => [
     'room for cached dependencies of projects, least recently read go first; 0 keeps none (20 when absent)',
   ).argParser(wholeNumber),
   setting(
+    '--registry-identity <which>',
+    'host: log in to ECR, Artifact Registry and ACR as the cloud knows this host, where nothing else logs in; none: never',
+  )
+    .choices(['host', 'none'])
+    .default('host'),
+  setting(
     '--image-cache-gib <GiB>',
     'room for executor images and their layers, least recently used go first (50 when absent)',
   ).argParser(positiveInteger),

@@ -31,6 +31,8 @@ export interface RunnerOptions {
   readonly allowedPrivateNetworks: readonly string[];
   /** Registries (`host` or `host:port`) at private addresses, or on this host, that executor images may come from. */
   readonly allowedPrivateRegistries?: readonly string[];
+  /** Whether registries of a cloud are logged in to with the identity that the cloud gives this host; true when absent. */
+  readonly usesHostIdentity?: boolean;
   /** Room for executor images and their layers; 50 GiB when absent. */
   readonly imageCacheGiB?: number | undefined;
   /** Takes the log spools, which are unlinked from the start. */

@@ -6,8 +6,10 @@ import { EntryStore } from './dependency-cache/entry-store.ts';
 import { createGatedNetwork } from './gated-network.ts';
 import { ensureGuest } from './guest/ensure-guest.ts';
 import { createClosedNetwork } from './images/closed-network.ts';
+import { hostIdentities } from './images/identity/host-identities.ts';
 import { createImageStore, type ImageStore } from './images/image-store.ts';
 import { parseReference } from './images/reference.ts';
+import { registryLogins } from './images/registry-login.ts';
 import { createContainerIsolation } from './isolation/container/container-isolation.ts';
 import { type Isolation, SandboxStartError } from './isolation/isolation.ts';
 import { createVmIsolation } from './isolation/vm/vm-isolation.ts';
@@ -66,7 +68,7 @@ async function checkHost(options: RunnerOptions): Promise<void> {
 
 /** Runs name images that the runner's host then asks registries for: from a network that does not lead to the host. */
 function openImages(
-  { allowedPrivateRegistries = [], allowedPrivateNetworks, imageCacheGiB }: RunnerOptions,
+  { allowedPrivateRegistries = [], allowedPrivateNetworks, imageCacheGiB, usesHostIdentity }: RunnerOptions,
   cacheDirectory: string,
   report: (line: string) => void,
 ): ImageStore {
@@ -76,7 +78,8 @@ function openImages(
     resolverFile: join(cacheDirectory, 'images/resolv.conf'),
   });
   const limitBytes = imageCacheGiB === undefined ? undefined : imageCacheGiB * 1024 ** 3;
-  return createImageStore({ cacheDirectory, report, network, ...(limitBytes && { limitBytes }) });
+  const logins = registryLogins(usesHostIdentity === false ? [] : hostIdentities(process.env));
+  return createImageStore({ cacheDirectory, report, network, logins, ...(limitBytes && { limitBytes }) });
 }
 
 async function openDependencyCache(options: RunnerOptions): Promise<EntryStore | undefined> {

@@ -23,6 +23,7 @@ export interface RunnerFlags extends SizeFlags {
   defaultImage: string;
   dependencyCacheGib?: number;
   imageCacheGib?: number;
+  registryIdentity?: 'host' | 'none';
   caFile?: string;
   allowPrivateNetworks: string[];
   allowPrivateRegistries: string[];
@@ -85,6 +86,7 @@ export async function startRunnerFromFlags(
     log: logTo(process.stderr, logLevel(process.env)),
     dependencyCacheGiB: flags.dependencyCacheGib,
     imageCacheGiB: flags.imageCacheGib,
+    usesHostIdentity: flags.registryIdentity !== 'none',
   };
   const parts = await openRunnerParts(options, cacheDirectory(process.env));
   return { runner: await startRunner(options, parts), remarks };

@@ -16,7 +16,7 @@ import { keepLayers, pull } from './pull.ts';
 import { hostNetwork, type PullNetwork } from './pull-network.ts';
 import { parseReference, type RegistrySource } from './reference.ts';
 import { type FoundImage, Registry, type Request } from './registry.ts';
-import { type RegistryLogins, settingsThenHost } from './registry-login.ts';
+import { type RegistryLogins, registryLogins } from './registry-login.ts';
 import { deviceName, recordName, StoreFolder } from './store-folder.ts';
 
 export interface ImageStore {
@@ -92,7 +92,7 @@ class CachedImages implements ImageStore {
     this.#store = new StoreFolder(options.cacheDirectory);
     this.#holders = new Holders(this.#store.holders);
     this.#network = options.network ?? hostNetwork;
-    this.#registry = new Registry(this.#network, options.logins ?? settingsThenHost);
+    this.#registry = new Registry(this.#network, options.logins ?? registryLogins());
   }
 
   async resolve(reference: string, options: ResolveOptions = {}): Promise<HeldImage> {

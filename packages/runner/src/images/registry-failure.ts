@@ -1,6 +1,10 @@
 import { ImageUnavailableError } from './image-unavailable.ts';
 import type { SkopeoFailed } from './skopeo.ts';
 
+const refused = /unauthorized|authentication required|denied|forbidden|\b401\b|\b403\b/i;
+const unreachable =
+  /no such host|server misbehaving|connection refused|connection reset|i\/o timeout|unreachable|prohibited|EOF/i;
+
 /** What skopeo's messages mean for the user. The first that fits counts. */
 const explanations: readonly (readonly [RegExp, string])[] = [
   [
@@ -12,7 +16,7 @@ const explanations: readonly (readonly [RegExp, string])[] = [
     'what the registry sent is not what its digest says. Something on the way, or the registry, damages it.',
   ],
   [
-    /unauthorized|authentication required|denied|forbidden|\b401\b|\b403\b/i,
+    refused,
     'the registry refuses access. Check the name, and the registry credentials in the deployment settings, or log the runner host in with `skopeo login`.',
   ],
   [
@@ -28,10 +32,7 @@ const explanations: readonly (readonly [RegExp, string])[] = [
     'the registry sends more than the manifest says. Something on the way, or the registry, damages it.',
   ],
   [/no space left/i, "the runner's disk is full. Free some space in its cache directory."],
-  [
-    /no such host|server misbehaving|connection refused|connection reset|i\/o timeout|unreachable|prohibited|EOF/i,
-    'the registry cannot be reached. Check its name, and network and proxy of the runner host.',
-  ],
+  [unreachable, 'the registry cannot be reached. Check its name, and network and proxy of the runner host.'],
   [/\b5\d\d\b/, 'the registry has a fault of its own. Try again later.'],
 ];
 
@@ -42,19 +43,28 @@ export function mayPass({ output }: SkopeoFailed): boolean {
   return passing.test(output);
 }
 
-/** What a failure of skopeo means, with the registry's own words behind it. `closed`: whether pulls have a network of their own. */
+export interface PullCircumstances {
+  /** Whether it went out of a network that does not lead to private addresses. */
+  readonly isClosed: boolean;
+  /** Why the host could not log in where it might have, as a sentence; or empty. */
+  readonly loginRemark: string;
+}
+
+/** What a failure of skopeo means, with the registry's own words behind it. */
 export function explainFailure(
   reference: string,
   failure: SkopeoFailed,
-  closed: boolean,
+  { isClosed, loginRemark }: PullCircumstances,
 ): ImageUnavailableError {
   const [meaning, text = 'it could not be fetched.'] =
     explanations.find(([pattern]) => pattern.test(failure.output)) ?? [];
-  const unreachable = meaning?.source.includes('no such host') ?? false;
-  const hint =
-    closed && unreachable
+  const closed =
+    isClosed && meaning === unreachable
       ? ' Registries at private addresses have to be named to the runner with --allow-private-registries.'
       : '';
+  const login = meaning === refused ? loginRemark : '';
   const words = failure.output.split('\n').at(-1) ?? '';
-  return new ImageUnavailableError(reference, `${text}${hint} (${words.slice(0, 1000)})`, { cause: failure });
+  return new ImageUnavailableError(reference, `${text}${closed}${login} (${words.slice(0, 1000)})`, {
+    cause: failure,
+  });
 }

@@ -109,7 +109,11 @@ export class Registry {
       } catch (error) {
         if (error instanceof DOMException && error.name === 'TimeoutError') throw notAnswering(reference);
         if (!(error instanceof SkopeoFailed)) throw error;
-        if (attempt === attempts || !mayPass(error)) throw explainFailure(reference, error, way.isClosed);
+        if (attempt === attempts || !mayPass(error))
+          throw explainFailure(reference, error, {
+            isClosed: way.isClosed,
+            loginRemark: this.#logins.remarkAbout(source.registry),
+          });
         await new Promise((resolve) => setTimeout(resolve, attempt * betweenAttemptsMilliseconds));
       }
     }
