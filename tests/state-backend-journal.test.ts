@@ -18,6 +18,7 @@ beforeAll(async () => {
     host: '127.0.0.1',
     port: 0,
     organization: 'local',
+    journalFromResourceCount: 0,
   });
   const backend = { url: server.url, token: server.adminToken };
   journaling = await pulumiUser(join(directory, 'journaling'), backend);
@@ -75,6 +76,16 @@ async function stateOf(user: PulumiUser, folder: string): Promise<unknown> {
   };
 }
 
+/** Whether the updates of the stack that there is kept a journal. */
+async function hasJournaled(): Promise<boolean> {
+  const bytes = await server.controlPlane.db
+    .selectFrom('updates')
+    .select('journal_bytes')
+    .where('is_preview', '=', false)
+    .execute();
+  return bytes.some(({ journal_bytes }) => journal_bytes > 0);
+}
+
 test('an update leaves the same state by its journal as by whole checkpoints', async () => {
   const users = [
     { user: journaling, folder: join(directory, 'by-journal') },
@@ -97,8 +108,26 @@ test('an update leaves the same state by its journal as by whole checkpoints', a
     await user.run(folder, 'destroy', '--yes', '--skip-preview');
     reached.push(await stateOf(user, folder));
     states.push(reached);
+    expect(await hasJournaled()).toBe(user === journaling);
     await user.expectRun(folder, 'stack', 'rm', '--yes', '--force');
   }
   expect(states[0]).toEqual(states[1]);
   expect(states[0]?.length).toBe(11);
 }, 300_000);
+
+test.each([
+  ['a journal', () => journaling],
+  ['whole states', () => plain],
+])(
+  'an update of 500 resources works with %s',
+  async (how, user) => {
+    const folder = join(directory, `many-with-${how.replaceAll(' ', '-')}`);
+    await writeProject(folder, 'many', `for (let n = 0; n < 500; n += 1) new Cell('cell-' + n, n);`);
+    await user().expectRun(folder, 'stack', 'init', 'local/many');
+    const up = () => user().expectRun(folder, 'up', '--yes', '--skip-preview');
+    expect(await up()).toContain('501 created');
+    expect(await up()).toContain('501 unchanged');
+    await user().expectRun(folder, 'stack', 'rm', '--yes', '--force');
+  },
+  240_000,
+);

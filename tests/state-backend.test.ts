@@ -208,12 +208,6 @@ describe('while an update is running', () => {
   }, 90_000);
 });
 
-test('an update of 500 resources works', async () => {
-  const folder = await project('many', `for (let n = 0; n < 500; n += 1) new Cell('cell-' + n, n);`);
-  expect(await user.expectRun(folder, ...up)).toContain('501 created');
-  expect(await user.expectRun(folder, ...up)).toContain('501 unchanged');
-}, 240_000);
-
 test('a state of 20 MB comes and goes unchanged', async () => {
   const folder = await project(
     'large',

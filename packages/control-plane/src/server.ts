@@ -41,6 +41,8 @@ export interface ServerOptions {
   readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
   /** Longest lease of a Pulumi update: 300 s, unless a test wants to see one end. */
   readonly updateLeaseSeconds?: number | undefined;
+  /** From so many resources on, a CLI keeps a journal also where it is near the server: 200, or 0 for journals always. */
+  readonly journalFromResourceCount?: number | undefined;
   /** Time that a cancelled operation gets to end by itself; 60 s when absent. */
   readonly cancelGraceSeconds?: number | undefined;
   /** For how long a runner may hold a run without a sign of life (`leaseTimingOf`); 30 s when absent. */
@@ -108,7 +110,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const deployments = deploymentRuns(controlPlane, {
     cancelGraceSeconds: options.cancelGraceSeconds ?? 60,
   });
-  stackRoutes(app, controlPlane, { leaseSeconds: options.updateLeaseSeconds ?? 300 });
+  stackRoutes(app, controlPlane, {
+    leaseSeconds: options.updateLeaseSeconds ?? 300,
+    journalFromResourceCount: options.journalFromResourceCount ?? 200,
+  });
   deploymentRoutes(app, controlPlane);
   driftRoutes(app, controlPlane);
   poolRoutes(app, controlPlane);

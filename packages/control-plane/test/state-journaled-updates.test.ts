@@ -15,7 +15,8 @@ test('a journal is the state while the update runs and after it, however it ends
   const stack = await server.makeStack('journal');
   const path = await TestUpdate.create(server, stack);
   const offered = z.object({ token: z.string(), journalVersion: z.literal(1) });
-  const { token } = await server.expectCall(offered, 200, 'POST', path, { journalVersion: 1 });
+  const fromAfar = { headers: { 'x-forwarded-for': '192.0.2.1' } };
+  const { token } = await server.expectCall(offered, 200, 'POST', path, { journalVersion: 1 }, fromAfar);
   const authorization = `update-token ${token}`;
   const write = async (...entries: readonly object[]) => {
     const body = {

@@ -1,7 +1,8 @@
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
-import { startTestServer, type TestServer } from './deployments-server.ts';
+import { isLoopback } from '../src/stacks/journaling.ts';
+import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
 import { resultsOf, TestUpdate } from './test-update.ts';
 
 let server: TestServer;
@@ -77,4 +78,70 @@ test('a whole state is at most as large as any body, also packed', async () => {
   expect(await write(packed(65))).toBe(413);
   // Too large for looking at its packed size alone, and no gzip.
   expect(await write(Buffer.alloc(100_000, 'x'))).toBe(400);
+});
+
+const started = z.object({ token: z.string(), journalVersion: z.number().optional() });
+
+/** An update of a CLI that can keep a journal: whether it is to keep one. */
+async function startOffering(stack: string, options: Parameters<TestServer['call']>[3] = {}) {
+  const path = await TestUpdate.create(server, stack);
+  const offer = { journalVersion: 1 };
+  const { token, journalVersion } = await server.expectCall(started, 200, 'POST', path, offer, options);
+  const write = (method: string, name: string, body: object) =>
+    server.call(method, `${path}/${name}`, body, { authorization: `update-token ${token}` });
+  return {
+    keepsJournal: journalVersion === 1,
+    endWith: async (resourceCount: number) => {
+      await write('PATCH', 'checkpoint', { deployment: { resources: resources(resourceCount) } });
+      await write('POST', 'complete', { status: 'succeeded' });
+    },
+  };
+}
+
+test('a CLI near by writes whole states of a stack that is small, and keeps a journal of one that is not', async () => {
+  const stack = await server.makeStack('growing', 'near');
+  const first = await startOffering(stack);
+  expect(first.keepsJournal).toBe(false);
+  await first.endWith(199);
+  const second = await startOffering(stack);
+  expect(second.keepsJournal).toBe(false);
+  await second.endWith(200);
+  expect((await startOffering(stack)).keepsJournal).toBe(true);
+});
+
+test('an empty stack is taken to become as large as any of its project has been', async () => {
+  const large = await server.makeStack('large', 'siblings');
+  await (await startOffering(large)).endWith(200);
+  await (await startOffering(large)).endWith(0);
+  const small = await server.makeStack('small', 'siblings');
+  const first = await startOffering(small);
+  expect(first.keepsJournal).toBe(true);
+  await first.endWith(3);
+  expect((await startOffering(small)).keepsJournal).toBe(false);
+  expect((await startOffering(large)).keepsJournal).toBe(true);
+});
+
+test('a CLI whose calls are passed on, and that of a run, keeps a journal of any stack', async () => {
+  const headers = { 'x-forwarded-for': '192.0.2.1' };
+  const far = await server.makeStack('stack', 'far');
+  expect((await startOffering(far, { headers })).keepsJournal).toBe(true);
+
+  const runner = await TestRunner.register(server);
+  const deployed = await server.makeStack('stack', 'deployed');
+  await deploy(server, deployed);
+  const { jobToken } = await (await runner.mustClaim()).job();
+  const authorization = `token ${jobToken}`;
+  expect((await startOffering(deployed, { authorization })).keepsJournal).toBe(true);
+});
+
+test.each([
+  ['127.0.0.1', true],
+  ['::1', true],
+  ['::ffff:127.0.0.1', true],
+  ['192.0.2.1', false],
+  ['::ffff:192.0.2.1', false],
+  ['fe80::1', false],
+  ['', false],
+])('the address "%s" is near by: %s', (address, isNear) => {
+  expect(isLoopback(address)).toBe(isNear);
 });

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import type { StoredDocument } from './state-document.ts';
 
@@ -41,4 +42,18 @@ export async function countResources(db: Database, stackId: string): Promise<num
     .limit(1)
     .executeTakeFirst();
   return row?.resource_count ?? 0;
+}
+
+/**
+ * With how many resources an update of a stack has to do, as far as one can tell before it: with those that it has, and
+ * where it has none, with as many as any stack of its project has had.
+ */
+export async function expectResources(db: Database, stackId: string): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    SELECT COALESCE(
+      NULLIF((SELECT resource_count FROM checkpoints WHERE stack_id = ${stackId} ORDER BY version DESC LIMIT 1), 0),
+      (SELECT max(c.resource_count) FROM stacks s JOIN stacks o ON o.project_id = s.project_id
+        JOIN checkpoints c ON c.stack_id = o.id WHERE s.id = ${stackId}),
+      0) AS count`.execute(db);
+  return rows[0]?.count ?? 0;
 }

@@ -4,6 +4,8 @@ import type { ControlPlane } from '../control-plane.ts';
 import { conflict } from '../http/errors.ts';
 import { route } from '../http/route.ts';
 import { userOrJobToken } from '../identity/index.ts';
+import { expectResources } from './checkpoint.ts';
+import { isFromHere, keepsJournal } from './journaling.ts';
 import { renewLease } from './lease.ts';
 import {
   leaseLost,
@@ -20,6 +22,8 @@ import { cancelUpdate, completeUpdate, createUpdate, startUpdate } from './updat
 export interface UpdateRouteOptions {
   /** Longest lease of an update; the CLI asks for 300 s. */
   readonly leaseSeconds: number;
+  /** From so many resources on, a CLI keeps a journal also where it is near the server. */
+  readonly journalFromResourceCount: number;
 }
 
 /** One engine operation on a stack, from beginning to end: create, start, renew, complete, cancel. */
@@ -72,14 +76,26 @@ export function updateRoutes(
     app,
     controlPlane,
     { method: 'POST', path: updatePath, access: userOrJobToken, params: updateParams, body: startBody },
-    async ({ principal, params, body }) => {
+    async ({ principal, params, body, request }) => {
       const update = await openUpdate(controlPlane, principal, params);
       const started = await startUpdate(controlPlane, update, body.tags ?? undefined, options.leaseSeconds);
       if (!started) throw conflict('Conflict: Another update is currently in progress.');
       const { version, token, leaseEndsAt } = started;
-      // A CLI that offers journaling says what it did step by step, in place of the whole state for each step.
-      const journal = body.journalVersion === 1 && !update.isPreview ? { journalVersion: 1 } : {};
-      return { version, token, tokenExpiration: Math.floor(leaseEndsAt.getTime() / 1000), ...journal };
+      const starter = {
+        principal,
+        isNear: isFromHere(request),
+        resourceCount: await expectResources(db, update.stackId),
+      };
+      const hasJournal =
+        body.journalVersion === 1 &&
+        !update.isPreview &&
+        keepsJournal(starter, options.journalFromResourceCount);
+      return {
+        version,
+        token,
+        tokenExpiration: Math.floor(leaseEndsAt.getTime() / 1000),
+        ...(hasJournal && { journalVersion: 1 }),
+      };
     },
   );
 
