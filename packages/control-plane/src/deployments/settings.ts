@@ -15,6 +15,7 @@ import { badRequest } from '../http/errors.ts';
 import { poolOfRun } from '../pools/index.ts';
 import { wakeImages } from '../queue/index.ts';
 import type { StackRecord } from '../stacks/index.ts';
+import { withSealedPassword } from './repository-password.ts';
 import { DeploymentSecrets } from './sealing.ts';
 
 /** Larger settings would not fit in the frame that takes the job to the executor. */
@@ -41,7 +42,8 @@ export async function findSettings(db: Database, stackId: string): Promise<Setti
 export function sealedSettings(controlPlane: ControlPlane, stack: StackRecord, body: Json): StoredSettings {
   const secrets = new DeploymentSecrets(controlPlane.masterKey, stack.id);
   const parsed = requestShape(secrets.store).safeParse(body);
-  if (parsed.success) return parsed.data;
+  if (parsed.success)
+    return withSealedPassword(parsed.data, (value) => secrets.store({ kind: 'secret', value }));
   const issue = parsed.error.issues[0];
   throw badRequest(
     `Bad Request: invalid deployment settings at "${issue?.path.join('.')}": ${issue?.message}`,
