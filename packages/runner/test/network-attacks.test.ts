@@ -42,6 +42,18 @@ describe('under every policy', () => {
     expect(outputs[4]).toBe('10.20.0.5');
   });
 
+  test('nothing that can be done inside changes the rules, even for root', async () => {
+    const { outputs, refusals } = await tryOut({ mode: 'open' }, [
+      inside('nft flush ruleset; nft list ruleset | wc -l; sysctl -qw net.ipv4.ip_forward=1'),
+      ...[get('10.20.0.5'), get('169.254.169.254'), get('198.51.100.1')],
+    ]);
+    expect(outputs[0]).toBe('0');
+    expect(outputs[1]).toContain('refused');
+    expect(outputs[2]).toContain('refused');
+    expect(outputs[3]).toBe('198.51.100.1');
+    expect(refusals).toContain('- 10.20.0.5 8000 tcp private');
+  });
+
   test('a redirect to a private address is refused', async () => {
     const { outputs, contacts, refusals } = await tryOut({ mode: 'open' }, [
       inside('get "http://198.51.100.1:8000/?redirect=http://198.51.100.4:8000/"'),
