@@ -1,29 +1,26 @@
-import type { FrameFromExecutor } from '@slipway/core';
+import type { RunOutline } from '@slipway/core';
 import { expect, test, vi } from 'vitest';
 import { Cancellation } from '../src/run/cancellation.ts';
 import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { succeeded } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
-
-const plan: FrameFromExecutor = { type: 'plan', steps: ['Get source'] };
-
-async function working(setting: RunSetting): Promise<HeldSandbox> {
-  const sandbox = await setting.isolation.sandbox();
-  sandbox.say({ type: 'ready' });
-  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
-  sandbox.say(plan);
-  return sandbox;
-}
 
 const cancelFrames = (sandbox: HeldSandbox) => sandbox.received.filter((frame) => frame.type === 'cancel');
 
-test('a cancelled run has its grace, and ends as cancelled', async () => {
-  await using setting = await RunSetting.create();
+/** A run whose executor is at work and has just been told to stop. */
+async function cancelledRun(setting: RunSetting, outline: Partial<RunOutline> = {}) {
   setting.server.heartbeatSeconds = 0.1;
-  const run = setting.server.queue({ graceSeconds: 30 });
+  const run = setting.server.queue(outline);
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   run.cancelled = true;
   await eventually(() => cancelFrames(sandbox).length > 0);
+  return { run, sandbox };
+}
+
+test('a cancelled run has its grace, and ends as cancelled', async () => {
+  await using setting = await RunSetting.create();
+  const { run, sandbox } = await cancelledRun(setting, { graceSeconds: 30 });
   await eventually(() => run.count('heartbeat') > 5);
   expect(cancelFrames(sandbox)).toEqual([{ type: 'cancel', graceSeconds: 30 }]);
   expect(sandbox.isDestroyed).toBe(false);
@@ -33,12 +30,7 @@ test('a cancelled run has its grace, and ends as cancelled', async () => {
 
 test('a run that does not mind being cancelled is destroyed after its grace', async () => {
   await using setting = await RunSetting.create();
-  setting.server.heartbeatSeconds = 0.1;
-  const run = setting.server.queue({ graceSeconds: 1 });
-  await setting.start();
-  const sandbox = await working(setting);
-  run.cancelled = true;
-  await eventually(() => cancelFrames(sandbox).length > 0);
+  const { run, sandbox } = await cancelledRun(setting, { graceSeconds: 1 });
   const cancelledAt = performance.now();
   const finish = await eventually(() => run.finish);
   expect(finish).toMatchObject({ outcome: 'failed', cause: 'cancelled' });
@@ -48,24 +40,14 @@ test('a run that does not mind being cancelled is destroyed after its grace', as
 
 test('a run that had succeeded before the cancellation reached it has succeeded', async () => {
   await using setting = await RunSetting.create();
-  setting.server.heartbeatSeconds = 0.1;
-  const run = setting.server.queue();
-  await setting.start();
-  const sandbox = await working(setting);
-  run.cancelled = true;
-  await eventually(() => cancelFrames(sandbox).length > 0);
-  sandbox.say({ type: 'result', outcome: 'succeeded' });
+  const { run, sandbox } = await cancelledRun(setting);
+  sandbox.say(succeeded);
   expect((await eventually(() => run.finish)).outcome).toBe('succeeded');
 });
 
 test('an executor that dies of its cancellation ends as cancelled', async () => {
   await using setting = await RunSetting.create();
-  setting.server.heartbeatSeconds = 0.1;
-  const run = setting.server.queue();
-  await setting.start();
-  const sandbox = await working(setting);
-  run.cancelled = true;
-  await eventually(() => cancelFrames(sandbox).length > 0);
+  const { run, sandbox } = await cancelledRun(setting);
   sandbox.exit({ signal: 'SIGINT' });
   expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'failed', cause: 'cancelled' });
 });
@@ -86,7 +68,7 @@ test('a runner that is stopped claims nothing more and gives what runs its grace
   await using setting = await RunSetting.create();
   const run = setting.server.queue({ graceSeconds: 20 });
   const runner = await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   const stopped = runner.stop();
   await eventually(() => cancelFrames(sandbox).length > 0);
   const waiting = setting.server.queue();

@@ -4,11 +4,10 @@ import {
   type EgressPolicy,
   type EgressRecord,
   type EgressRefusal,
-  type FrameFromExecutor,
 } from '@slipway/core';
 import { describe, expect, test } from 'vitest';
 import type { ContractRun } from '../src/testing/contract-server.ts';
-import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { step, succeeded } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
 const timestamp = () => new Date().toISOString();
@@ -27,18 +26,6 @@ const recordOf = (...refused: Refused[]): EgressRecord => ({
   unlisted: { contacted: 0, refused: 0 },
 });
 
-async function working(setting: RunSetting, steps: string[]): Promise<HeldSandbox> {
-  const sandbox = await setting.isolation.sandbox();
-  sandbox.say({ type: 'ready' });
-  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
-  sandbox.say({ type: 'plan', steps });
-  return sandbox;
-}
-
-function step(number: number, status: 'running' | 'succeeded' | 'failed'): FrameFromExecutor {
-  return { type: 'step', step: number, status, timestamp: timestamp() };
-}
-
 interface Failing {
   readonly refused: Refused[];
   readonly cause: Cause;
@@ -51,7 +38,7 @@ async function failing({ refused, cause, says = 'it failed' }: Failing): Promise
   setting.egress = () => Promise.resolve(recordOf(...refused));
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting, ['First', 'Second']);
+  const sandbox = await setting.sandboxAtWork(['First', 'Second']);
   sandbox.say(
     ...[step(0, 'running'), step(0, 'succeeded'), step(1, 'running')],
     { type: 'log', step: 1, timestamp: timestamp(), text: says },
@@ -74,8 +61,8 @@ describe('the egress record of a run', () => {
       return { ...recordOf(npm()), contacted: [contact] };
     };
     await setting.start();
-    const sandbox = await working(setting, ['Get source']);
-    sandbox.say({ type: 'result', outcome: 'succeeded' });
+    const sandbox = await setting.sandboxAtWork(['Get source']);
+    sandbox.say(succeeded);
     const finish = await eventually(() => run.finish);
     expect(destroyedFirst).toBe(true);
     expect(finish.outcome).toBe('succeeded');
@@ -90,7 +77,7 @@ describe('the egress record of a run', () => {
     setting.egress = () => Promise.resolve(recordOf(git()));
     const run = setting.server.queue();
     await setting.start();
-    (await working(setting, ['Get source'])).exit({ signal: 'SIGKILL', cause: 'out-of-memory' });
+    (await setting.sandboxAtWork(['Get source'])).exit({ signal: 'SIGKILL', cause: 'out-of-memory' });
     const finish = await eventually(() => run.finish);
     expect(finish).toMatchObject({ cause: 'out-of-memory', egress: { refused: [{ port: 22 }] } });
   });
@@ -100,7 +87,7 @@ describe('the egress record of a run', () => {
     setting.egress = () => Promise.reject(new Error('nft is gone'));
     const run = setting.server.queue();
     await setting.start();
-    (await working(setting, [])).say({ type: 'result', outcome: 'succeeded' });
+    (await setting.sandboxAtWork([])).say(succeeded);
     const finish = await eventually(() => run.finish);
     expect(finish.outcome).toBe('succeeded');
     expect(finish.egress).toBeUndefined();
@@ -175,7 +162,7 @@ describe('behind a proxy', () => {
     await using setting = await RunSetting.create();
     setting.server.queue(sandbox({ mode: 'none' }));
     await setting.start();
-    const held = await working(setting, []);
+    const held = await setting.sandboxAtWork([]);
     const [frame] = held.received;
     expect(frame?.type === 'job' && frame.network.proxy).toEqual({ noProxy: expect.any(String) });
   });

@@ -1,14 +1,10 @@
-import { encodeFrame, type FrameFromExecutor } from '@slipway/core';
+import { encodeFrame } from '@slipway/core';
 import { expect, test } from 'vitest';
 import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { line, plan, step, succeeded } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
-const now = () => new Date().toISOString();
-const plan: FrameFromExecutor = { type: 'plan', steps: ['Get source', 'pulumi update'] };
-const succeeded: FrameFromExecutor = { type: 'result', outcome: 'succeeded' };
-const log = (step: number, text = 'line', timestamp = now()): FrameFromExecutor => {
-  return { type: 'log', step, text, timestamp };
-};
+const twoSteps = plan('Get source', 'pulumi update');
 
 /** Bytes that stand as a frame on the channel without being one. */
 function rawFrame(body: string | Buffer): Buffer {
@@ -18,13 +14,6 @@ function rawFrame(body: string | Buffer): Buffer {
   return Buffer.concat([header, bytes]);
 }
 
-async function working(setting: RunSetting, count = 1): Promise<HeldSandbox> {
-  const sandbox = await setting.isolation.sandbox(count);
-  sandbox.say({ type: 'ready' });
-  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
-  return sandbox;
-}
-
 const violations: Record<string, (sandbox: HeldSandbox) => void> = {
   'a frame longer than the maximum': (sandbox) => sandbox.write(Buffer.from([0x7f, 0xff, 0xff, 0xff, 0x20])),
   'a frame that is not JSON': (sandbox) => sandbox.write(rawFrame('{"type":')),
@@ -32,23 +21,20 @@ const violations: Record<string, (sandbox: HeldSandbox) => void> = {
   'a frame of an unknown type': (sandbox) => sandbox.write(rawFrame('{"type":"exploit"}')),
   'an empty frame': (sandbox) => sandbox.write(rawFrame('')),
   'ready twice': (sandbox) => sandbox.say({ type: 'ready' }),
-  'two plans': (sandbox) => sandbox.say(plan, plan),
-  'a line before the plan': (sandbox) => sandbox.say(log(0)),
-  'a step before the plan': (sandbox) =>
-    sandbox.say({ type: 'step', step: 0, status: 'running', timestamp: now() }),
-  'a line of a step out of the plan': (sandbox) => sandbox.say(plan, log(2)),
-  'a step out of the plan': (sandbox) =>
-    sandbox.say(plan, { type: 'step', step: 2, status: 'running', timestamp: now() }),
-  'a step that succeeds without having run': (sandbox) =>
-    sandbox.say(plan, { type: 'step', step: 0, status: 'succeeded', timestamp: now() }),
+  'two plans': (sandbox) => sandbox.say(twoSteps, twoSteps),
+  'a line before the plan': (sandbox) => sandbox.say(line('line')),
+  'a step before the plan': (sandbox) => sandbox.say(step(0, 'running')),
+  'a line of a step out of the plan': (sandbox) => sandbox.say(twoSteps, line('line', 2)),
+  'a step out of the plan': (sandbox) => sandbox.say(twoSteps, step(2, 'running')),
+  'a step that succeeds without having run': (sandbox) => sandbox.say(twoSteps, step(0, 'succeeded')),
   'a step that runs twice': (sandbox) => {
-    const running: FrameFromExecutor = { type: 'step', step: 0, status: 'running', timestamp: now() };
-    sandbox.say(plan, running, running);
+    sandbox.say(twoSteps, step(0, 'running'), step(0, 'running'));
   },
-  'a result twice': (sandbox) => sandbox.say(plan, succeeded, succeeded),
-  'a line after the result': (sandbox) => sandbox.say(plan, succeeded, log(0)),
-  'a timestamp of long ago': (sandbox) => sandbox.say(plan, log(0, 'line', '1970-01-01T00:00:00Z')),
-  'a timestamp of the far future': (sandbox) => sandbox.say(plan, log(0, 'line', '9999-12-31T23:59:59Z')),
+  'a result twice': (sandbox) => sandbox.say(twoSteps, succeeded, succeeded),
+  'a line after the result': (sandbox) => sandbox.say(twoSteps, succeeded, line('line')),
+  'a timestamp of long ago': (sandbox) => sandbox.say(twoSteps, line('line', 0, '1970-01-01T00:00:00Z')),
+  'a timestamp of the far future': (sandbox) =>
+    sandbox.say(twoSteps, line('line', 0, '9999-12-31T23:59:59Z')),
 };
 
 for (const [name, violate] of Object.entries(violations)) {
@@ -57,13 +43,13 @@ for (const [name, violate] of Object.entries(violations)) {
     const run = setting.server.queue();
     const next = setting.server.queue();
     await setting.start();
-    const sandbox = await working(setting);
+    const sandbox = await setting.sandboxWithJob();
     violate(sandbox);
     const finish = await eventually(() => run.finish);
     expect(finish).toMatchObject({ outcome: 'failed', cause: 'protocol-violation' });
     expect(finish.message).toMatch(/\w/);
     expect(sandbox.isDestroyed).toBe(true);
-    (await working(setting, 2)).say(plan, succeeded);
+    (await setting.sandboxWithJob(2)).say(twoSteps, succeeded);
     expect((await eventually(() => next.finish)).outcome).toBe('succeeded');
   });
 }
@@ -73,7 +59,7 @@ test('an executor that speaks before it has its job gets none', async () => {
   const run = setting.server.queue();
   await setting.start();
   const sandbox = await setting.isolation.sandbox();
-  sandbox.say({ type: 'ready' }, plan);
+  sandbox.say({ type: 'ready' }, twoSteps);
   expect(await eventually(() => run.finish)).toMatchObject({ cause: 'protocol-violation' });
   expect(run.count('job')).toBe(0);
 });
@@ -82,7 +68,7 @@ test('lines that came before a violation are in the log', async () => {
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   await setting.start();
-  (await working(setting)).say(plan, log(0, 'the last words'), log(7));
+  (await setting.sandboxWithJob()).say(twoSteps, line('the last words'), line('line', 7));
   await eventually(() => run.finish);
   expect(run.text).toContain('the last words');
 });
@@ -91,8 +77,8 @@ test('an executor that ends without a result ends the run with the way it ended'
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
-  sandbox.say(plan, log(0, 'about to die'));
+  const sandbox = await setting.sandboxWithJob();
+  sandbox.say(twoSteps, line('about to die'));
   sandbox.exit({ signal: 'SIGKILL' });
   const finish = await eventually(() => run.finish);
   expect(finish).toMatchObject({ outcome: 'failed', cause: 'executor-crashed' });
@@ -105,7 +91,7 @@ for (const cause of ['out-of-memory', 'guest-panic', 'guest-powered-off', 'disk-
     await using setting = await RunSetting.create();
     const run = setting.server.queue();
     await setting.start();
-    (await working(setting)).exit({ cause, message: 'the last line of the console' });
+    (await setting.sandboxWithJob()).exit({ cause, message: 'the last line of the console' });
     const finish = await eventually(() => run.finish);
     expect(finish).toMatchObject({ outcome: 'failed', cause });
     expect(finish.message).toContain('the last line of the console');
@@ -117,13 +103,18 @@ test('a death for want of memory that the executor reports is told with what the
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxWithJob();
   const process = { name: 'MainThread', memoryMiB: 1800 };
   sandbox.knownShortages = {
     ...{ processRefusals: 0, volume: null },
     memory: { kills: 2, process, outOf: 'guest', peakMiB: 1900, limitMiB: 8168 },
   };
-  sandbox.say(plan, { type: 'result', outcome: 'failed', cause: 'out-of-memory', message: 'It was killed.' });
+  sandbox.say(twoSteps, {
+    type: 'result',
+    outcome: 'failed',
+    cause: 'out-of-memory',
+    message: 'It was killed.',
+  });
   const finish = await eventually(() => run.finish);
   expect(finish).toMatchObject({ outcome: 'failed', cause: 'guest-out-of-memory' });
   expect(finish.message).toMatch(
@@ -135,7 +126,7 @@ test('an executor that hangs up and lives on is destroyed', async () => {
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxWithJob();
   sandbox.hangUp();
   expect(await eventually(() => run.finish)).toMatchObject({ cause: 'executor-crashed' });
   expect(sandbox.isDestroyed).toBe(true);
@@ -147,11 +138,17 @@ test('an endless flood of frames starves neither the heartbeat nor another run',
   const flooding = setting.server.queue();
   const other = setting.server.queue();
   await setting.start({ slots: 2 });
-  const [first, second] = [await working(setting, 1), await working(setting, 2)];
+  const [first, second] = [await setting.sandboxWithJob(1), await setting.sandboxWithJob(2)];
   const flood = first.received[0]?.type === 'job' && first.received[0].job.runId === flooding.outline.runId;
   const [hostile, peaceful] = flood ? [first, second] : [second, first];
-  hostile.say(plan);
-  const usage = encodeFrame({ type: 'usage', timestamp: now(), cpuSeconds: 1, memoryMiB: 1, diskMiB: 1 });
+  hostile.say(twoSteps);
+  const usage = encodeFrame({
+    type: 'usage',
+    timestamp: new Date().toISOString(),
+    cpuSeconds: 1,
+    memoryMiB: 1,
+    diskMiB: 1,
+  });
   const chunk = Buffer.concat(Array.from({ length: 500 }, () => usage));
   let flooded = true;
   const endless = (async () => {
@@ -160,7 +157,7 @@ test('an endless flood of frames starves neither the heartbeat nor another run',
   const before = flooding.count('heartbeat');
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   expect(flooding.count('heartbeat') - before).toBeGreaterThanOrEqual(6);
-  peaceful.say(plan, succeeded);
+  peaceful.say(twoSteps, succeeded);
   expect((await eventually(() => other.finish)).outcome).toBe('succeeded');
   flooded = false;
   await endless;

@@ -1,28 +1,13 @@
-import type { FrameFromExecutor } from '@slipway/core';
 import { expect, test } from 'vitest';
-import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { line, succeeded } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
-
-const plan: FrameFromExecutor = { type: 'plan', steps: ['Get source'] };
-const succeeded: FrameFromExecutor = { type: 'result', outcome: 'succeeded' };
-const line = (text: string): FrameFromExecutor => {
-  return { type: 'log', step: 0, text, timestamp: new Date().toISOString() };
-};
-
-async function working(setting: RunSetting): Promise<HeldSandbox> {
-  const sandbox = await setting.isolation.sandbox();
-  sandbox.say({ type: 'ready' });
-  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
-  sandbox.say(plan);
-  return sandbox;
-}
 
 test('a control plane that restarts ends no run, and no line is lost', async () => {
   await using setting = await RunSetting.create();
   setting.server.heartbeatSeconds = 0.2;
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   sandbox.say(line('before'));
   await eventually(() => run.text.includes('before'));
   setting.server.goSilent();
@@ -42,7 +27,7 @@ test('a runner that cannot renew its lease destroys the sandbox a sixth of the l
   setting.server.heartbeatSeconds = 0.5;
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   setting.server.goSilent();
   const lastRenewal = run.calls.filter((call) => call.name === 'heartbeat').at(-1)?.at ?? 0;
   await eventually(() => sandbox.isDestroyed);
@@ -74,7 +59,7 @@ test('a lease is renewed as often as it needs, whatever the control plane said w
   await setting.start();
   setting.server.leaseSeconds = 6;
   const run = setting.server.queue();
-  await working(setting);
+  await setting.sandboxAtWork();
   await eventually(() => run.count('heartbeat') > 2);
   const [first = 0, , third = 0] = run.calls.flatMap(({ name, at }) => (name === 'heartbeat' ? [at] : []));
   expect(third - first).toBeLessThan(3_000);
@@ -91,7 +76,7 @@ test('a run that is another runner’s by now is destroyed at once and not repor
   setting.server.heartbeatSeconds = 0.1;
   const run = setting.server.queue();
   const runner = await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   // Nothing is left to report: the heartbeat alone finds out.
   await new Promise((resolve) => setTimeout(resolve, 300));
   const fencedAt = performance.now();
@@ -122,7 +107,7 @@ test('answers that are lost change nothing: each line is stored once, the run is
   setting.server.fail('log', 'lose', 503, 'lose');
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   sandbox.say(line('one'), line('two'), succeeded);
   const finish = await eventually(() => run.finish);
   expect(finish.outcome).toBe('succeeded');
@@ -136,7 +121,7 @@ test('finish is sent only when the sandbox is proven gone, however often that ta
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   sandbox.destroyFailures = 2;
   sandbox.say(succeeded);
   sandbox.exit({ exitCode: 0 });
@@ -152,7 +137,7 @@ test('from the result to the finish it takes less than a second', async () => {
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   const resultAt = performance.now();
   sandbox.say(line('last'), succeeded);
   await eventually(() => run.finish);
@@ -163,7 +148,7 @@ test('the first line of a quiet log is sent at once', async () => {
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await working(setting);
+  const sandbox = await setting.sandboxAtWork();
   await new Promise((resolve) => setTimeout(resolve, 300));
   const saidAt = performance.now();
   sandbox.say(line('first'));

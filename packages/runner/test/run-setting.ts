@@ -6,7 +6,8 @@ import { archiveFormat } from '../src/dependency-cache/blob-format.ts';
 import { EntryStore } from '../src/dependency-cache/entry-store.ts';
 import { type Runner, type RunnerOptions, type RunnerParts, startRunner } from '../src/index.ts';
 import { ContractServer } from '../src/testing/contract-server.ts';
-import { HeldIsolation } from '../src/testing/held-isolation.ts';
+import { HeldIsolation, type HeldSandbox } from '../src/testing/held-isolation.ts';
+import { plan } from './executor-frames.ts';
 
 const deadlineMilliseconds = 20_000;
 
@@ -120,6 +121,21 @@ export class RunSetting implements AsyncDisposable {
   async start(options: Partial<RunnerOptions> = {}): Promise<Runner> {
     this.#runner = await startRunner({ ...this.options, ...options }, this.parts);
     return this.#runner;
+  }
+
+  /** A sandbox, the first when `count` is absent, whose executor was ready and has its job. */
+  async sandboxWithJob(count = 1): Promise<HeldSandbox> {
+    const sandbox = await this.isolation.sandbox(count);
+    sandbox.say({ type: 'ready' });
+    await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
+    return sandbox;
+  }
+
+  /** The sandbox of the first run, whose executor has told its steps. */
+  async sandboxAtWork(steps: readonly string[] = ['Get source']): Promise<HeldSandbox> {
+    const sandbox = await this.sandboxWithJob();
+    sandbox.say(plan(...steps));
+    return sandbox;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

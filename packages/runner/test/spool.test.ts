@@ -106,10 +106,7 @@ test('a run whose log the control plane does not take is held up, renews its lea
   setting.server.heartbeatSeconds = 0.2;
   const run = setting.server.queue();
   await setting.start();
-  const sandbox = await setting.isolation.sandbox();
-  sandbox.say({ type: 'ready' });
-  await eventually(() => sandbox.received.length > 0);
-  sandbox.say({ type: 'plan', steps: ['flood'] });
+  const sandbox = await setting.sandboxAtWork(['flood']);
   await eventually(() => run.text.length > 4);
 
   setting.server.refuse('log', 503);

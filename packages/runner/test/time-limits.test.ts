@@ -1,14 +1,9 @@
 import { defaultRunSandbox, encodeFrame, type FrameFromExecutor, type TimeLimits } from '@slipway/core';
 import { describe, expect, test } from 'vitest';
 import type { HeldSandbox } from '../src/testing/held-isolation.ts';
+import { line, plan, step, succeeded } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
-const line = (text: string): FrameFromExecutor => {
-  return { type: 'log', step: 0, text, timestamp: new Date().toISOString() };
-};
-const step = (index: number, status: 'running' | 'succeeded'): FrameFromExecutor => {
-  return { type: 'step', step: index, status, timestamp: new Date().toISOString() };
-};
 const interrupted: FrameFromExecutor = {
   ...{ type: 'result', outcome: 'failed', cause: 'cancelled' },
   message: 'The step "pulumi update" was interrupted.',
@@ -18,11 +13,9 @@ const isAskedToStop = (sandbox: HeldSandbox) => sandbox.received.some((frame) =>
 async function working(setting: RunSetting, timeLimits: TimeLimits, graceSeconds: number) {
   const run = setting.server.queue({ graceSeconds, sandbox: { ...defaultRunSandbox, timeLimits } });
   await setting.start();
-  const sandbox = await setting.isolation.sandbox();
-  sandbox.say({ type: 'ready' });
-  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
+  const sandbox = await setting.sandboxWithJob();
   const begunAt = performance.now();
-  sandbox.say({ type: 'plan', steps: ['Get source', 'pulumi update'] });
+  sandbox.say(plan('Get source', 'pulumi update'));
   return { run, sandbox, seconds: () => (performance.now() - begunAt) / 1000 };
 }
 
@@ -91,7 +84,7 @@ describe.concurrent('a run is asked to stop, and ends as timed out,', { timeout:
     await new Promise((resolve) => setTimeout(resolve, 12_000));
     expect(isAskedToStop(sandbox)).toBe(false);
     setting.server.refuse('log', undefined);
-    sandbox.say({ type: 'result', outcome: 'succeeded' });
+    sandbox.say(succeeded);
     expect((await eventually(() => run.finish)).outcome).toBe('succeeded');
   });
 });

@@ -1,0 +1,16 @@
+import type { FrameFromExecutor, StepStatus } from '@slipway/core';
+
+const now = () => new Date().toISOString();
+
+/** What an executor says, as tests write it. */
+export const plan = (...steps: string[]): FrameFromExecutor => ({ type: 'plan', steps });
+
+export const step = (number: number, status: StepStatus): FrameFromExecutor => {
+  return { type: 'step', step: number, status, timestamp: now() };
+};
+
+export const line = (text: string, number = 0, timestamp = now()): FrameFromExecutor => {
+  return { type: 'log', step: number, text, timestamp };
+};
+
+export const succeeded: FrameFromExecutor = { type: 'result', outcome: 'succeeded' };
