@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { networkInterfaces } from 'node:os';
+import type { CacheTransfer } from '@slipway/core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Isolation } from '../src/isolation/isolation.ts';
 import { tellingFolders } from '../src/isolation/telling-folders.ts';
@@ -19,6 +20,8 @@ export interface ConformanceOptions {
   readonly channelBufferMiB?: number;
   /** Memory of the sandbox in the out-of-memory test. */
   readonly smallMemoryMiB?: number;
+  /** How cache entries come into a sandbox; what is a device is tested by its own tests. Archives when absent. */
+  readonly cacheTransfer?: CacheTransfer;
   /** Longest time of one test. */
   readonly timeoutMilliseconds?: number;
 }
@@ -36,6 +39,7 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
     channelMiB = 100,
     channelBufferMiB = 8,
     smallMemoryMiB = 256,
+    cacheTransfer = 'archive',
     timeoutMilliseconds = 60_000,
   } = options;
 
@@ -366,6 +370,7 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
         cat /slipway-devices/cache/content >&3
         touch /slipway-devices/cache/x 2>/dev/null || echo " read-only" >&3`);
       await untilItWrites(sandbox, 'ready');
+      expect(sandbox.cacheDevice === null ? 'archive' : 'device').toBe(cacheTransfer);
       await sandbox.attach({ name: 'cache', path });
       sandbox.channel.write('go\n');
       expect(await outputOf(sandbox)).toBe('attached late read-only\n');

@@ -9,9 +9,11 @@ import { RunSetting } from './run-setting.ts';
 class HeldDevice implements CacheDevice {
   installs = 'packages';
   failure: Error | undefined;
+  newFailure: Error | undefined;
   readonly mounted: string[] = [];
 
   async mountNew(file: string, folders: readonly string[]): Promise<void> {
+    if (this.newFailure) throw this.newFailure;
     await writeFile(file, this.installs);
     this.mounted.push(`new at ${folders.join()}`);
   }
@@ -88,6 +90,7 @@ test('a damaged entry is replaced by what the run installs; one of a more truste
   expect(await oneRun(setting)).toEqual([expect.stringContaining('mounted')]);
 
   device.failure = new DamagedDevice('bad superblock');
+  device.installs = 'repaired';
   await inRun(setting, grant(), async (executor) => {
     const answer = await executor.restore();
     expect(answer).toMatchObject({ entry: 'none', mayBeSaved: true });
@@ -95,6 +98,7 @@ test('a damaged entry is replaced by what the run installs; one of a more truste
     expect(await executor.ask({ type: 'cache-save' }, 'cache-saved')).toMatchObject({ reason: '' });
   });
   expect(await oneRun(setting)).toEqual([expect.stringContaining('mounted')]);
+  expect(device.mounted.at(-1)).toBe('kept repaired');
 });
 
 test('a device that cannot be mounted in time is no fault of the entry, which stays', async () => {
@@ -126,4 +130,18 @@ test('a device that was not saved leaves nothing', async () => {
   await using _ = setting;
   await inRun(setting, grant(), async (executor) => void (await executor.restore()));
   expect(await readdir(`${setting.directory}/dependency-cache`)).toEqual([]);
+});
+
+test('a device that could not be mounted is told, cannot be saved, and leaves nothing', async () => {
+  const { setting, device } = await deviceSetting();
+  await using _ = setting;
+  device.newFailure = new Error('the guest did not answer in time');
+  const said = await oneRun(setting);
+  expect(said).toEqual([expect.stringContaining('nothing will be saved: the guest did not answer in time')]);
+  expect(await readdir(`${setting.directory}/dependency-cache`)).toEqual([]);
+  const saving = await inRun(setting, grant(), async (executor) => {
+    await executor.restore();
+    executor.say({ type: 'cache-save' });
+  });
+  expect(saving).toMatchObject({ outcome: 'failed', cause: 'protocol-violation' });
 });

@@ -40,8 +40,13 @@ export class DeviceTransfer implements EntryTransfer {
   async prepare(paths: readonly string[], milliseconds: number): Promise<void> {
     const { store, device } = this.#options;
     const file = await store.newFile();
-    this.#file = file;
-    await device.mountNew(file, paths, milliseconds);
+    try {
+      await device.mountNew(file, paths, milliseconds);
+      this.#file = file;
+    } catch (error) {
+      await rm(file, { force: true });
+      throw error;
+    }
   }
 
   async hear(frame: TransferFrame): Promise<void> {
