@@ -46,7 +46,7 @@ describe('a wrong command line ends with status 1 and a sentence that names the 
     [['up', '--listen'], /'--listen <host:port>' argument missing/],
     [['up', '--listen', 'nowhere'], /"nowhere" is not an address.*host:port/],
     [['up', '--listen', '0.0.0.0:8900'], /0\.0\.0\.0.*in clear.*--tls-cert.*--insecure-http/],
-    [['up', '--isolation', 'magic'], /'magic' is invalid.*vm, container/],
+    [['up', '--isolation', 'magic'], /'magic' is invalid.*vm, gvisor, container/],
     [['up', '--runners', '0'], /--runners.*'0' is invalid.*from 1 on/],
     [['up'], /'many' from env 'SLIPWAY_CPUS' is invalid.*whole number/, { SLIPWAY_CPUS: 'many' }],
     [['server', '--tls-cert', '/a.pem'], /--tls-cert and --tls-key belong together/],

@@ -87,9 +87,9 @@ export const serverOptions = () => [
 export const sandboxOptions = () => [
   setting(
     '--isolation <kind>',
-    'where runs execute: a virtual machine, or a container that shares the host kernel',
+    'where runs execute: a virtual machine, a container on gVisor (a kernel in user space), or one on the host kernel',
   )
-    .choices(['vm', 'container'])
+    .choices(['vm', 'gvisor', 'container'])
     .default('vm'),
   setting('--runners <count>', 'how many runs execute at the same time')
     .argParser(positiveInteger)

@@ -73,6 +73,7 @@ export function slipwayProgram(): Command {
     'setup',
     'set up what is missing on this host: Debian packages, guest, CLI, toolbox, executor image',
   )
+    .option('--gvisor', 'also gVisor, for --isolation gvisor')
     .option('--tests', 'also what the tests of this repository need')
     .action(async (flags: SetUpFlags) => (await import('./setup/setup.ts')).setUp(process.env, flags));
 
@@ -80,7 +81,9 @@ export function slipwayProgram(): Command {
     jsonOption(),
     dataDirectoryOption(),
     ...sandboxOptions(),
-  ]).action(async (flags: DoctorFlags) => (await import('./commands/doctor.ts')).doctor(flags));
+  ])
+    .option('--fix', 'first set up what can be set up')
+    .action(async (flags: DoctorFlags) => (await import('./commands/doctor.ts')).doctor(flags));
 
   const sandbox = command(
     slipway,

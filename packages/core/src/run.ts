@@ -20,7 +20,7 @@ export const platform = z.enum(['linux/amd64']);
 export type Platform = z.infer<typeof platform>;
 
 /** The kind of a sandbox. */
-export const isolationKind = z.enum(['vm', 'container']);
+export const isolationKind = z.enum(['vm', 'gvisor', 'container']);
 export type IsolationKind = z.infer<typeof isolationKind>;
 
 /**

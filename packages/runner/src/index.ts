@@ -24,6 +24,7 @@ export {
   buildDefaultImage,
   defaultImageReference,
 } from './setup/default-image/default-image.ts';
+export { ensureGvisor, findGvisor } from './setup/gvisor.ts';
 export { ensureLanguageHost } from './setup/language-host.ts';
 export { ensurePulumiCli } from './setup/pulumi-cli.ts';
 export { runCommand } from './setup/run-command.ts';

@@ -11,11 +11,13 @@ import { createImageStore, type ImageStore } from './images/image-store.ts';
 import { parseReference } from './images/reference.ts';
 import { registryLogins } from './images/registry-login.ts';
 import { createContainerIsolation } from './isolation/container/container-isolation.ts';
+import { gvisor } from './isolation/container/runtime.ts';
 import { type Isolation, SandboxStartError } from './isolation/isolation.ts';
 import { createVmIsolation } from './isolation/vm/vm-isolation.ts';
 import { checkNetworks } from './network/egress-rules.ts';
 import { networkObstacle } from './network/host-obstacle.ts';
 import type { RunnerOptions, RunnerParts } from './runner-options.ts';
+import { ensureGvisor } from './setup/gvisor.ts';
 import { holdFolders } from './setup/hold.ts';
 import type { SetUpOptions } from './setup/set-up-options.ts';
 import { ensureToolbox } from './toolbox/ensure-toolbox.ts';
@@ -103,6 +105,17 @@ interface OpenedIsolation {
 
 async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promise<OpenedIsolation> {
   switch (options.isolation) {
+    case 'gvisor':
+      return {
+        isolation: createContainerIsolation({
+          folder: volumeFolder(options),
+          runtime: await gvisor(await ensureGvisor(setUp)),
+        }),
+        sentence:
+          'Runs execute in containers on gVisor, a kernel of their own in user space: no virtual machines.',
+        madeFolders: [],
+        blobFormats: { archive: archiveFormat },
+      };
     case 'container':
       return {
         isolation: createContainerIsolation({ folder: volumeFolder(options) }),

@@ -22,6 +22,13 @@ export interface ConformanceOptions {
   readonly smallMemoryMiB?: number;
   /** How cache entries come into a sandbox; what is a device is tested by its own tests. Archives when absent. */
   readonly cacheTransfer?: CacheTransfer;
+  /**
+   * gVisor keeps the memory of all processes in one of the host: at the limit they end together. And it refuses processes
+   * itself, without counting.
+   */
+  readonly endsAsAWhole?: boolean;
+  /** A process may make namespaces: they are those of its own kernel. */
+  readonly makesNamespaces?: boolean;
   /** Longest time of one test. */
   readonly timeoutMilliseconds?: number;
 }
@@ -40,6 +47,8 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
     channelBufferMiB = 8,
     smallMemoryMiB = 256,
     cacheTransfer = 'archive',
+    endsAsAWhole = false,
+    makesNamespaces = false,
     timeoutMilliseconds = 60_000,
   } = options;
 
@@ -136,9 +145,13 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
         const takesTwice = `dd if=/dev/zero of=/dev/null bs=${smallMemoryMiB * 2}M count=1`;
         const sandbox = await bench.start(`${takesTwice}; exit 9`, { size: { memoryMiB: smallMemoryMiB } });
         const exit = await sandbox.exited;
-        expect(exit).toMatchObject({ exitCode: 9, cause: 'out-of-memory' });
+        expect(exit).toMatchObject({
+          ...(endsAsAWhole ? { signal: 'SIGKILL' } : { exitCode: 9 }),
+          cause: 'out-of-memory',
+        });
+        const killed = endsAsAWhole ? '[a-z]+' : 'dd';
         expect(exit.message).toMatch(
-          /^The kernel killed the process "dd", which used \d+ MiB, at the memory limit/,
+          new RegExp(`^The kernel killed the process "${killed}", which used \\d+ MiB, at the memory limit`),
         );
         expect(exit.message).toContain(`${smallMemoryMiB} MiB`);
       });
@@ -149,22 +162,25 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
         expect(await sandbox.exited).toMatchObject({ exitCode: 0, cause: null });
       });
 
-      test('of memory: a sandbox that lives on tells which process was killed, its peak and limit', async () => {
-        const takesTwice = `dd if=/dev/zero of=/dev/null bs=${smallMemoryMiB * 2}M count=1`;
-        const sandbox = await bench.start(`${takesTwice}; echo killed >&3; sleep 600`, {
-          size: { memoryMiB: smallMemoryMiB },
-        });
-        await untilItWrites(sandbox, 'killed');
-        const { memory } = await sandbox.shortages();
-        expect(memory).toMatchObject({ kills: 1, outOf: 'container', process: { name: 'dd' } });
-        const { peakMiB = 0, limitMiB = 0, process } = memory ?? {};
-        // A kernel of its own takes a part.
-        expect(limitMiB).toBeGreaterThan(smallMemoryMiB * 0.5);
-        expect(limitMiB).toBeLessThanOrEqual(smallMemoryMiB);
-        expect(peakMiB).toBeGreaterThan(limitMiB * 0.9);
-        expect(peakMiB).toBeLessThanOrEqual(limitMiB);
-        expect(process?.memoryMiB).toBeGreaterThan(limitMiB * 0.8);
-      });
+      test.skipIf(endsAsAWhole)(
+        'of memory: a sandbox that lives on tells which process was killed, its peak and limit',
+        async () => {
+          const takesTwice = `dd if=/dev/zero of=/dev/null bs=${smallMemoryMiB * 2}M count=1`;
+          const sandbox = await bench.start(`${takesTwice}; echo killed >&3; sleep 600`, {
+            size: { memoryMiB: smallMemoryMiB },
+          });
+          await untilItWrites(sandbox, 'killed');
+          const { memory } = await sandbox.shortages();
+          expect(memory).toMatchObject({ kills: 1, outOf: 'container', process: { name: 'dd' } });
+          const { peakMiB = 0, limitMiB = 0, process } = memory ?? {};
+          // A kernel of its own takes a part.
+          expect(limitMiB).toBeGreaterThan(smallMemoryMiB * 0.5);
+          expect(limitMiB).toBeLessThanOrEqual(smallMemoryMiB);
+          expect(peakMiB).toBeGreaterThan(limitMiB * 0.9);
+          expect(peakMiB).toBeLessThanOrEqual(limitMiB);
+          expect(process?.memoryMiB).toBeGreaterThan(limitMiB * 0.8);
+        },
+      );
 
       test('of CPUs: it has as many as it was given', async () => {
         // A number that is neither the usual one nor, likely, the host's.
@@ -184,19 +200,22 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
         expect(alive).toBeLessThanOrEqual(64);
       });
 
-      test('of processes: what fails at it is told to have, with how often the kernel refused', async () => {
-        const bomb = 'i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); done';
-        const sandbox = await bench.start(
-          `sh -c '${bomb}' 2>/dev/null; echo bombed >&3; read go <&3; exit 5`,
-          { pidLimit: 32 },
-        );
-        await untilItWrites(sandbox, 'bombed');
-        const { processRefusals, memory } = await sandbox.shortages();
-        expect(processRefusals).toBeGreaterThan(0);
-        expect(memory).toBeNull();
-        sandbox.channel.write('go\n');
-        expect(await sandbox.exited).toMatchObject({ exitCode: 5, cause: 'process-limit' });
-      });
+      test.skipIf(endsAsAWhole)(
+        'of processes: what fails at it is told to have, with how often the kernel refused',
+        async () => {
+          const bomb = 'i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); done';
+          const sandbox = await bench.start(
+            `sh -c '${bomb}' 2>/dev/null; echo bombed >&3; read go <&3; exit 5`,
+            { pidLimit: 32 },
+          );
+          await untilItWrites(sandbox, 'bombed');
+          const { processRefusals, memory } = await sandbox.shortages();
+          expect(processRefusals).toBeGreaterThan(0);
+          expect(memory).toBeNull();
+          sandbox.channel.write('go\n');
+          expect(await sandbox.exited).toMatchObject({ exitCode: 5, cause: 'process-limit' });
+        },
+      );
 
       test('of the volume: a full one says so to the writer', async () => {
         const sandbox = await bench.start(
@@ -283,7 +302,7 @@ export function describeIsolation(name: string, options: ConformanceOptions): vo
           mount -t tmpfs none /tmp 2>/dev/null && echo mounted >&3
           ls /dev/vda /dev/loop0 /dev/sda /dev/kvm /dev/mem 2>/dev/null >&3
           echo 1 2>/dev/null > /proc/sys/kernel/panic && echo sysctl >&3
-          unshare -U true 2>/dev/null && echo namespace >&3
+          ${makesNamespaces ? '' : 'unshare -U true 2>/dev/null && echo namespace >&3'}
           echo done >&3`);
         expect(await outputOf(sandbox)).toBe('done\n');
       });

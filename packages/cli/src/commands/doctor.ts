@@ -11,14 +11,17 @@ import {
 } from '../doctor/host-checks.ts';
 import type { JsonFlag } from '../options.ts';
 import type { SizeFlags } from '../sandbox-size.ts';
+import { setUp } from '../setup/setup.ts';
 
 export interface DoctorFlags extends SizeFlags, JsonFlag {
   dataDir: string;
+  fix?: boolean;
   defaultImage: string;
 }
 
 /** `slipway doctor`: what this host offers and how to get what is missing. Status 1 when something is. */
 export async function doctor(flags: DoctorFlags): Promise<void> {
+  if (flags.fix) await setUp(process.env, { gvisor: flags.isolation === 'gvisor' });
   const findings = await examine(flags);
   if (flags.json) console.log(JSON.stringify(findings, undefined, 2));
   else for (const finding of findings) console.log(formatFinding(finding));

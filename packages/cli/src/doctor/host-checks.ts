@@ -5,6 +5,7 @@ import {
   createImageStore,
   detectAcceleration,
   ensureGuest,
+  findGvisor,
   type HostObstacle,
   subordinateIds,
   tunObstacle,
@@ -43,7 +44,14 @@ function found(check: string, whenUsable: string, obstacle: HostObstacle | undef
 
 /** Whether runs can execute in the isolation that is configured: virtual machines are really started. */
 export async function isolation(kind: IsolationKind, packages: Finding): Promise<Finding> {
-  return kind === 'vm' ? virtualMachines(packages) : containers();
+  switch (kind) {
+    case 'vm':
+      return virtualMachines(packages);
+    case 'gvisor':
+      return gvisorContainers();
+    case 'container':
+      return containers();
+  }
 }
 
 async function virtualMachines(packages: Finding): Promise<Finding> {
@@ -61,6 +69,21 @@ async function virtualMachines(packages: Finding): Promise<Finding> {
   } catch (error) {
     return { check, state: 'missing', message: reasonOf(error), fix: setUpFix };
   }
+}
+
+async function gvisorContainers(): Promise<Finding> {
+  const check = 'Containers on gVisor';
+  const needsRoot = containers();
+  if (needsRoot.state === 'missing') return { ...needsRoot, check };
+  const runsc = await findGvisor(cacheDirectory(process.env));
+  return runsc === undefined
+    ? {
+        check,
+        state: 'missing',
+        message: 'gVisor is not installed',
+        fix: './slipway doctor --isolation gvisor --fix',
+      }
+    : { check, state: 'ok', message: `${runsc}; runs have a kernel of their own in user space` };
 }
 
 function containers(): Finding {

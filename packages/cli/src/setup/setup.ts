@@ -2,6 +2,7 @@ import {
   buildDefaultImage,
   cacheDirectory,
   ensureGuest,
+  ensureGvisor,
   ensureLanguageHost,
   ensurePulumiCli,
   ensureToolbox,
@@ -9,15 +10,19 @@ import {
 import { Listr, PRESET_TIMER } from 'listr2';
 import { ensureDebianPackages } from './debian-packages.ts';
 
+type Report = (line: string) => void;
+
 /** What set-up made sure of: each stage is idempotent and takes milliseconds when there is nothing to do. */
 interface Stage {
   readonly title: string;
-  readonly run: (report: (line: string) => void) => Promise<string>;
+  readonly run: (report: Report) => Promise<string>;
 }
 
 export interface SetUpFlags {
   /** Also what the tests of this repository need. */
   tests?: boolean;
+  /** Also gVisor, for `--isolation gvisor`. */
+  gvisor?: boolean;
 }
 
 function stages(environment: NodeJS.ProcessEnv, flags: SetUpFlags): Stage[] {
@@ -34,6 +39,9 @@ function stages(environment: NodeJS.ProcessEnv, flags: SetUpFlags): Stage[] {
       title: 'Guest kernel and initramfs',
       run: async (report) => (await ensureGuest({ cacheDirectory: cache, report })).initramfsPath,
     },
+    ...(flags.tests || flags.gvisor
+      ? [{ title: 'gVisor', run: (report: Report) => ensureGvisor({ cacheDirectory: cache, report }) }]
+      : []),
     { title: 'The pulumi CLI', run: (report) => ensurePulumiCli({ cacheDirectory: cache, report }) },
     {
       title: 'Node.js language host',

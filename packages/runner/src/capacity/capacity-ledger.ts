@@ -2,7 +2,7 @@ import type { Capacity, CapacityOptions, IsolationKind, SandboxSize } from '@sli
 import type { HostResources } from './host-resources.ts';
 
 /** Memory of the host that a sandbox takes beside its own: QEMU and the code that it translates; crun and its like. */
-const memoryOverheadMiB: Readonly<Record<IsolationKind, number>> = { vm: 256, container: 32 };
+const memoryOverheadMiB: Readonly<Record<IsolationKind, number>> = { vm: 256, gvisor: 64, container: 32 };
 
 /**
  * What the sandboxes of a runner were promised. A sandbox takes its memory and disk little by little, so what is free at

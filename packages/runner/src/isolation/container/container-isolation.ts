@@ -2,8 +2,11 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Isolation, SandboxStartError } from '../isolation.ts';
 import { ContainerSandbox } from './container-sandbox.ts';
+import { type ContainerRuntime, crun } from './runtime.ts';
 
 export interface ContainerIsolationOptions {
+  /** crun where it is absent. */
+  readonly runtime?: ContainerRuntime;
   /** Where volumes are made; on a file system with room for them. Made when it is not there. */
   readonly folder: string;
 }
@@ -18,15 +21,16 @@ const programs = {
 } as const;
 
 /**
- * Containers on the host's own kernel, made by crun: same image, limits, gateway and channel as a virtual machine, but
- * no boundary against code that attacks the kernel. For development and tests; needs root.
+ * Containers: same image, limits, gateway and channel as a virtual machine. Made by crun they are on the host's own kernel,
+ * no boundary against code that attacks it, for development and tests; made by gVisor they have a kernel of their own, in
+ * user space. Needs root.
  *
  * Throws `SandboxStartError` when the host cannot run it, with what is missing.
  */
-export function createContainerIsolation({ folder }: ContainerIsolationOptions): Isolation {
+export function createContainerIsolation({ folder, runtime = crun }: ContainerIsolationOptions): Isolation {
   if (process.getuid?.() !== 0) {
     throw new SandboxStartError(
-      'The container isolation needs root; start the runner as root, or use `--isolation vm`, which does not.',
+      `The ${runtime.kind} isolation needs root; start the runner as root, or use \`--isolation vm\`, which does not.`,
     );
   }
   for (const [program, debianPackage] of Object.entries(programs)) {
@@ -37,7 +41,7 @@ export function createContainerIsolation({ folder }: ContainerIsolationOptions):
     }
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  return { kind: 'container', create: (spec) => ContainerSandbox.start(spec, folder) };
+  return { kind: runtime.kind, create: (spec) => ContainerSandbox.start(spec, { folder, runtime }) };
 }
 
 function isOnPath(program: string): boolean {

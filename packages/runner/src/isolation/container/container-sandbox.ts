@@ -1,14 +1,14 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { release } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { destruction } from '../destruction.ts';
 import type { Sandbox, SandboxBoot, SandboxExit, SandboxSpec } from '../isolation.ts';
 import type { Shortages } from '../shortages.ts';
 import { type CgroupCounters, createCgroup, groupName } from './cgroup.ts';
 import { explainExit } from './exit-explanation.ts';
+import type { ContainerRuntime } from './runtime.ts';
 import { countedShortages, volumeRoom } from './shortages.ts';
-import { type Supervisor, spawnSupervisor } from './supervisor.ts';
-import { bundlePaths, crun, discardVolume } from './supervisor-script.ts';
+import { type ContainerParts, type Supervisor, spawnSupervisor } from './supervisor.ts';
+import { bundlePaths, discardVolume } from './supervisor-script.ts';
 import { type CgroupSweeper, watchCgroups } from './sweeper.ts';
 import { waitUntilReleased } from './volume.ts';
 
@@ -24,7 +24,7 @@ export class ContainerSandbox implements Sandbox {
   readonly cacheDevice = null;
   readonly destroy = destruction(async () => {
     // Only to be quick: where it fails, the volume is written back before it goes.
-    await this.#supervisor.run(discardVolume(this.#folder)).catch(() => {});
+    await this.#supervisor.run(discardVolume(this.#parts.folder)).catch(() => {});
     await this.#supervisor.kill();
     // The kernel ends a PID namespace before its first process counts as ended, so now every process is reaped.
     await this.exited;
@@ -32,20 +32,20 @@ export class ContainerSandbox implements Sandbox {
     await Promise.all([this.#sweeper.sweep(), waitUntilReleased(this.#spec.id, releaseDeadlineMilliseconds)]);
   });
   readonly #spec: SandboxSpec;
-  readonly #folder: string;
+  readonly #parts: ContainerParts;
   readonly #supervisor: Supervisor;
   readonly #sweeper: CgroupSweeper;
   readonly #counters: CgroupCounters;
 
   private constructor(
     spec: SandboxSpec,
-    folder: string,
+    parts: ContainerParts,
     supervisor: Supervisor,
     sweeper: CgroupSweeper,
     counters: CgroupCounters,
   ) {
     this.#spec = spec;
-    this.#folder = folder;
+    this.#parts = parts;
     this.#supervisor = supervisor;
     this.#sweeper = sweeper;
     this.channel = supervisor.channel;
@@ -54,17 +54,17 @@ export class ContainerSandbox implements Sandbox {
       const volume = end.volume && { ...end.volume, folders: [] };
       return explainExit(end, spec, { ...countedShortages(spec, counters), volume });
     });
-    this.started = supervisor.started.then(hostBoot);
+    this.started = supervisor.started.then(() => bootOf(parts.runtime));
     // Whoever does not ask whether it started still learns from `exited` how it ended.
     this.started.catch(() => {});
   }
 
-  static async start(spec: SandboxSpec, folder: string): Promise<ContainerSandbox> {
-    const cgroup = createCgroup(groupName(spec), spec.size, spec.pidLimit);
+  static async start(spec: SandboxSpec, parts: ContainerParts): Promise<ContainerSandbox> {
+    const cgroup = createCgroup(groupName(spec), spec.size, parts.runtime.hostPidLimit(spec.pidLimit));
     const sweeper = watchCgroups(cgroup.directories);
     try {
-      const supervisor = spawnSupervisor(spec, folder, cgroup);
-      return new ContainerSandbox(spec, folder, supervisor, sweeper, cgroup.counters);
+      const supervisor = spawnSupervisor(spec, parts, cgroup);
+      return new ContainerSandbox(spec, parts, supervisor, sweeper, cgroup.counters);
     } catch (error) {
       await sweeper.sweep();
       throw error;
@@ -74,7 +74,7 @@ export class ContainerSandbox implements Sandbox {
   async attach({ name, path }: { name: string; path: string }): Promise<void> {
     if (!deviceName.test(name)) throw new RangeError(`"${name}" cannot be the name of a device`);
     await this.started;
-    const mountPoint = `${bundlePaths(this.#folder).devices}/${name}`;
+    const mountPoint = `${bundlePaths(this.#parts.folder).devices}/${name}`;
     const device = openSync(path, 'r');
     try {
       const mount = 'mkdir "$1" && mount -t erofs -o ro,loop,nodev,nosuid /proc/self/fd/3 "$1"';
@@ -86,21 +86,21 @@ export class ContainerSandbox implements Sandbox {
 
   async shortages(): Promise<Shortages> {
     // Once it is gone, so is its volume.
-    const volume = await volumeRoom(this.#supervisor, this.#folder).catch(() => null);
+    const volume = await volumeRoom(this.#supervisor, this.#parts.folder).catch(() => null);
     return { ...countedShortages(this.#spec, this.#counters), volume };
   }
 
   signal(name: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
-    const kill = crun(this.#folder, 'kill', 'sandbox', name);
+    const kill = this.#parts.runtime.kill(this.#parts.folder, name);
     // Before it has started there is nothing to signal, and afterwards nobody who would hear it.
     this.started.then(() => this.#supervisor.run(kill)).catch(() => {});
   }
 }
 
-function hostBoot(): SandboxBoot {
+function bootOf({ kernelRelease }: ContainerRuntime): SandboxBoot {
   return {
     accelerated: null,
-    kernelRelease: release(),
+    kernelRelease,
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     kernelDigest: null,
     initramfsDigest: null,

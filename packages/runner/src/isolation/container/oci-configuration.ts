@@ -8,6 +8,8 @@ export interface BundlePaths {
   readonly etc: string;
   /** Late devices appear here. */
   readonly devices: string;
+  /** A folder of the volume for `/tmp`, where the runtime needs one. */
+  readonly tmp: string;
 }
 
 /**
@@ -37,7 +39,7 @@ export function ociConfiguration(
   bundle: BundlePaths,
   cgroupMounts: readonly { readonly source: string; readonly destination: string }[],
   onStarted: readonly string[],
-): object {
+) {
   const bind = (source: string, destination: string, ...options: string[]) => ({
     destination,
     type: 'bind',
@@ -102,3 +104,5 @@ export function ociConfiguration(
     },
   };
 }
+
+export type OciConfiguration = ReturnType<typeof ociConfiguration>;

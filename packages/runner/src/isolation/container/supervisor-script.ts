@@ -1,5 +1,6 @@
 import { gatewayHostname } from '../../network/sandbox-network.ts';
 import type { BundlePaths } from './oci-configuration.ts';
+import type { ContainerRuntime } from './runtime.ts';
 
 /** Descriptors that the supervisor gets: 0 configuration, 1 reports, 2 errors, and these. */
 export const channelDescriptor = 3;
@@ -14,26 +15,13 @@ export function bundlePaths(folder: string): BundlePaths {
     toolbox: `${folder}/toolbox`,
     etc: `${folder}/etc`,
     devices: `${folder}/devices`,
+    tmp: `${folder}/volume/tmp`,
   };
 }
 
-/** Run by crun, with the container's state as input, once the process of the sandbox was started. */
+/** Run by the runtime, with the container's state as input, once the process of the sandbox was started. */
 export function onStarted(folder: string): string[] {
   return ['/bin/sh', '-c', 'cat > /dev/null; echo started > "$0"', `${folder}/events`];
-}
-
-/** crun's command line for one container, in the supervisor's namespaces. */
-export function crun(folder: string, ...command: readonly string[]): string[] {
-  return [
-    'crun',
-    '--root',
-    `${folder}/crun`,
-    '--log',
-    `${folder}/crun.log`,
-    '--cgroup-manager',
-    'disabled',
-    ...command,
-  ];
 }
 
 /**
@@ -73,7 +61,7 @@ export function discardVolume(folder: string): string[] {
  *
  * Arguments: 1 folder, 2 size of the volume in GiB, 3 host name, 4 name server, 5 gateway, 6 machine id, 7… directories of the control groups.
  */
-export const supervisorScript = `
+export const supervisorScript = (runtime: ContainerRuntime) => `
 set -eu
 folder=$1 volumeGiB=$2 hostname=$3 nameserver=$4 gateway=$5 machine=$6
 shift 6
@@ -95,7 +83,8 @@ mount -t erofs -o ro,loop,nodev /proc/self/fd/${imageDescriptor} image
 mount -t erofs -o ro,loop,nodev,nosuid /proc/self/fd/${toolboxDescriptor} toolbox
 mount -t ext4 -o loop,nodev,noatime,nobarrier /proc/self/fd/${volumeDescriptor} volume
 exec ${imageDescriptor}<&- ${toolboxDescriptor}<&- ${volumeDescriptor}<&-
-mkdir volume/upper volume/work
+mkdir volume/upper volume/work volume/tmp
+chmod 1777 volume/tmp
 chmod --reference=image volume/upper
 mount -t overlay -o "lowerdir=image,upperdir=volume/upper,workdir=volume/work,volatile,nodev" overlay root
 mount -t tmpfs -o mode=755,size=64k tmpfs devices
@@ -114,7 +103,7 @@ exec 7<> events
 listener=$!
 (
   for cgroup in "$@"; do echo 0 > "$cgroup/cgroup.procs"; done
-  exec ${crun('"$folder"', 'run', '--preserve-fds', '1', '--bundle', '"$folder"', 'sandbox').join(' ')} >&2
+  exec ${runtime.run('"$folder"').join(' ')} >&2
 ) < /dev/null 7<&- &
 container=$!
 exec ${channelDescriptor}<&-
@@ -122,7 +111,7 @@ status=0
 wait "$container" || status=$?
 echo ended >&7
 wait "$listener"
-if [ -s crun.log ]; then cat crun.log >&2; fi
+if [ -s runtime.log ]; then cat runtime.log >&2; fi
 echo "exited $status $(stat -f -c '%a %S %d %c' volume)"
 perl -e '${shutDown}' volume 2> /dev/null || true
 `;

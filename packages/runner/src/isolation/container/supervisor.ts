@@ -6,6 +6,7 @@ import { type SandboxSpec, SandboxStartError } from '../isolation.ts';
 import type { VolumeRoom } from '../shortages.ts';
 import type { SandboxCgroup } from './cgroup.ts';
 import { ociConfiguration } from './oci-configuration.ts';
+import type { ContainerRuntime } from './runtime.ts';
 import { bundlePaths, onStarted, supervisorScript } from './supervisor-script.ts';
 import { openVolume } from './volume.ts';
 
@@ -37,16 +38,27 @@ export interface Supervisor {
   kill(): Promise<void>;
 }
 
+/** What all containers of a runner share. */
+export interface ContainerParts {
+  /** Where volumes are made. */
+  readonly folder: string;
+  readonly runtime: ContainerRuntime;
+}
+
 const keptOutputCharacters = 4096;
 const commandTimeoutMilliseconds = 10_000;
 
 /** Starts the supervisor of a sandbox; it dies with the calling process. */
-export function spawnSupervisor(spec: SandboxSpec, folder: string, cgroup: SandboxCgroup): Supervisor {
+export function spawnSupervisor(
+  spec: SandboxSpec,
+  { folder, runtime }: ContainerParts,
+  cgroup: SandboxCgroup,
+): Supervisor {
   const files: number[] = [];
   try {
     files.push(openSync(spec.image.erofsPath, 'r'), openSync(spec.toolbox.erofsPath, 'r'));
     files.push(openVolume(folder, spec.id));
-    return start(spec, folder, cgroup, files);
+    return start(spec, { folder, runtime }, cgroup, files);
   } catch (error) {
     throw new SandboxStartError(
       `The files of the sandbox could not be opened: ${String(error)}`,
@@ -62,10 +74,12 @@ export function spawnSupervisor(spec: SandboxSpec, folder: string, cgroup: Sandb
 
 function start(
   spec: SandboxSpec,
-  folder: string,
+  { folder, runtime }: ContainerParts,
   cgroup: SandboxCgroup,
   files: readonly number[],
 ): Supervisor {
+  const bundle = bundlePaths(folder);
+  const configuration = ociConfiguration(spec, bundle, cgroup.mounts, onStarted(folder));
   const machineId = randomBytes(16).toString('hex');
   const outermost = spawn(
     'setpriv',
@@ -75,7 +89,7 @@ function start(
       ...[
         'sh',
         '-c',
-        supervisorScript,
+        supervisorScript(runtime),
         'slipway-container',
         folder,
         String(spec.size.volumeGiB),
@@ -100,7 +114,8 @@ function start(
     throw new Error('the supervisor was started without its pipes');
   }
   stdin.on('error', () => {}); // It ended before it read its configuration; `ended` tells.
-  stdin.end(JSON.stringify(ociConfiguration(spec, bundlePaths(folder), cgroup.mounts, onStarted(folder))));
+  const about = { pidLimit: spec.pidLimit, tmp: bundle.tmp };
+  stdin.end(JSON.stringify(runtime.adapt(configuration, about)));
   // The far end is gone once the container is: `exited` tells that, and a write into it is no failure of the runner.
   channel.on('error', () => {});
 
