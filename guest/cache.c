@@ -79,12 +79,19 @@ static bool set(int context, const char *key, const char *value) {
   return fsconfig(context, FSCONFIG_SET_STRING, key, value, 0) == 0;
 }
 
+/* The folder that changes go to is what the container sees: it belongs to whom the one below it belongs. */
+static bool looks_like(const char *folder, int below) {
+  struct stat status;
+  return fstat(below, &status) == 0 && chown(folder, status.st_uid, status.st_gid) == 0 &&
+         chmod(folder, status.st_mode & 07777) == 0;
+}
+
 /* An overlay of `lower` (one path or several), with changes in `changes`; -1 where it cannot be made. */
-static int overlay(const char *lower, const char *changes) {
+static int overlay(int below, const char *lower, const char *changes) {
   char upper[128], work[128];
   snprintf(upper, sizeof upper, "%s/upper", changes);
   snprintf(work, sizeof work, "%s/work", changes);
-  if (!made_folder(changes) || !made_folder(upper) || !made_folder(work)) return -1;
+  if (!made_folder(changes) || !made_folder(upper) || !made_folder(work) || !looks_like(upper, below)) return -1;
   int context = fsopen("overlay", FSOPEN_CLOEXEC);
   if (context < 0) return -1;
   /* Layers come from elsewhere: they must not name files of other layers. */
@@ -103,7 +110,7 @@ static int overlay_on_new_disk(int below, int number) {
   char lower[64], changes[64];
   snprintf(lower, sizeof lower, "/proc/self/fd/%d", below);
   snprintf(changes, sizeof changes, DISK "/%d", number);
-  return overlay(lower, changes);
+  return overlay(below, lower, changes);
 }
 
 /* What an earlier run has installed, and changes to it on the volume. */
@@ -116,7 +123,7 @@ static int overlay_of_kept_disk(int disk, int below, int number) {
   snprintf(lower, sizeof lower, "/proc/self/fd/%d:/proc/self/fd/%d", kept, below);
   if (!made_folder(CHANGES)) return -1;
   snprintf(changes, sizeof changes, CHANGES "/%d", number);
-  return overlay(lower, changes);
+  return overlay(below, lower, changes);
 }
 
 static const char *mount_disk(unsigned target, bool is_new) {

@@ -50,6 +50,16 @@ export const frameToExecutor = z.discriminatedUnion('type', [
      * a `NODE_OPTIONS` or `LD_PRELOAD` among them would reach its Node.
      */
     imageEnvironment: z.record(z.string(), z.string()),
+    /** The `USER` of the executor image, as whom the steps run; root when absent. */
+    stepUser: z
+      .object({
+        userId: z.number().int().min(0),
+        groupId: z.number().int().min(0),
+        furtherGroupIds: z.array(z.number().int().min(0)).max(65_536).readonly(),
+        /** Where the image's environment names none. */
+        home: z.string(),
+      })
+      .optional(),
     /** How a cache entry comes into this sandbox and out of it; absent where the runner keeps no cache. */
     cacheTransfer: cacheTransfer.optional(),
   }),

@@ -16,10 +16,11 @@ export function stepEnvironment(
   { job, network, imageEnvironment }: JobFrame,
   layout: Layout,
   certificates: CertificateFiles | null,
+  home: string,
 ): Environment {
   return {
     PATH: defaultPath,
-    HOME: '/root',
+    HOME: home,
     ...imageEnvironment,
     ...(certificates && certificateVariables(certificates)),
     ...bothCases({ HTTP_PROXY: network.proxy.http, HTTPS_PROXY: network.proxy.https }),

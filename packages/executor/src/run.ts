@@ -10,6 +10,7 @@ import { planSteps } from './plan.ts';
 import type { RunnerConnection } from './runner-connection.ts';
 import { type Step, StepFailure } from './step.ts';
 import { StepLog } from './step-log.ts';
+import { becomeStepUser } from './step-user.ts';
 
 type ResultFrame = Extract<FrameFromExecutor, { type: 'result' }>;
 
@@ -31,11 +32,12 @@ export async function executeRun(
   const steps = planSteps(job);
   await connection.send([{ type: 'plan', steps: steps.map((step) => step.name) }]);
   const layout = layoutOf(job);
+  const home = await becomeStepUser(frame.stepUser, layout);
   const certificates =
     network.extraCertificates === ''
       ? null
       : await writeCertificateFiles(layout.executorDirectory, network.extraCertificates, imageEnvironment);
-  const runEnvironment = stepEnvironment(frame, layout, certificates);
+  const runEnvironment = stepEnvironment(frame, layout, certificates, home);
 
   for (const [index, step] of steps.entries()) {
     if (cancellation.interrupted.aborted) return cancelled(`The step "${step.name}" was not started.`);

@@ -47,24 +47,29 @@ describe('USER of an image', () => {
     { file: 'etc/group', content: 'root:x:0:\napp:x:1001:\ntools:x:50:app\n' },
   ];
   test.each([
-    ['', { userId: 0, groupId: 0, home: '/root' }],
-    ['root', { userId: 0, groupId: 0, home: '/root' }],
-    ['app', { userId: 1000, groupId: 1001, home: '/home/app' }],
-    ['1000', { userId: 1000, groupId: 1001, home: '/home/app' }],
-    ['app:tools', { userId: 1000, groupId: 50, home: '/home/app' }],
-    ['app:60', { userId: 1000, groupId: 60, home: '/home/app' }],
-    ['4711', { userId: 4711, groupId: 0, home: '/' }],
-    ['4711:4712', { userId: 4711, groupId: 4712, home: '/' }],
-    ['1000660000', { userId: 1_000_660_000, groupId: 0, home: '/' }],
+    ['', { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' }],
+    ['root', { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' }],
+    ['app', { userId: 1000, groupId: 1001, furtherGroupIds: [50], home: '/home/app' }],
+    ['1000', { userId: 1000, groupId: 1001, furtherGroupIds: [50], home: '/home/app' }],
+    ['app:tools', { userId: 1000, groupId: 50, furtherGroupIds: [], home: '/home/app' }],
+    ['app:60', { userId: 1000, groupId: 60, furtherGroupIds: [], home: '/home/app' }],
+    ['4711', { userId: 4711, groupId: 0, furtherGroupIds: [], home: '/' }],
+    ['4711:4712', { userId: 4711, groupId: 4712, furtherGroupIds: [], home: '/' }],
+    ['1000660000', { userId: 1_000_660_000, groupId: 0, furtherGroupIds: [], home: '/' }],
     // A name comes before a number.
-    ['7', { userId: 8, groupId: 9, home: '/seven' }],
+    ['7', { userId: 8, groupId: 9, furtherGroupIds: [], home: '/seven' }],
   ])('"%s" is the user that Docker takes it for', async (user, expected) => {
     expect((await check(accounts, { user })).user).toEqual(expected);
   });
 
   test('without a passwd file is root, or a number', async () => {
     const entries = [script('usr/bin/pulumi')];
-    expect((await check(entries)).user).toEqual({ userId: 0, groupId: 0, home: '/root' });
+    expect((await check(entries)).user).toEqual({
+      userId: 0,
+      groupId: 0,
+      furtherGroupIds: [],
+      home: '/root',
+    });
     expect((await check(entries, { user: '65532:65532' })).user).toMatchObject({
       userId: 65532,
       groupId: 65532,

@@ -50,7 +50,7 @@ test('an entry is of one key, image, set of paths and project', async () => {
   setting.images = {
     resolve: async (reference) => ({
       ...{ reference, digest, erofsPath: '/nowhere' },
-      config: { environment: {}, user: { userId: 0, groupId: 0, home: '/root' } },
+      config: { environment: {}, user: { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' } },
       release: async () => {},
     }),
   };

@@ -32,7 +32,7 @@ export class RunSetting implements AsyncDisposable {
         erofsPath: '/nowhere',
         config: {
           environment: { NODE_OPTIONS: '--inspect' },
-          user: { userId: 0, groupId: 0, home: '/root' },
+          user: { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' },
         },
         release: () => Promise.resolve(),
       }),

@@ -71,8 +71,13 @@ const digest = (path: string) => createHash('sha256').update(readFileSync(path))
 describe('the cache device of a virtual machine', { timeout: 240_000 }, () => {
   test('shows a later machine what an earlier one wrote, and is never written to again', async () => {
     const entry = emptyFile();
+    // Steps may run as a user of the image's own.
+    const own = 'chown 1000:1001 /root/.npm; chmod 751 /root/.npm';
+    const owner = 'stat -c "%u:%g %a" /root/.npm';
     const first = await machine();
+    await first.shell.run(own);
     await first.device.mountNew(entry, folders, patience);
+    expect(await first.shell.run(owner)).toBe('1000:1001 751\n');
     expect(await first.shell.run('cat /root/.npm/image')).toBe('of the image\n');
     const write = `cd /project/node_modules; mkdir -p ms; echo packages > ms/index.js; ln -s ms/index.js link;
       chmod 750 ms/index.js; rm /root/.npm/image; echo downloaded > /root/.npm/file; cd /`;
@@ -88,7 +93,9 @@ describe('the cache device of a virtual machine', { timeout: 240_000 }, () => {
     expect(statSync(entry).blocks * 512).toBeLessThan(20 * 1024 ** 2);
 
     const second = await machine();
+    await second.shell.run(own);
     await second.device.mountKept(entry, folders, patience);
+    expect(await second.shell.run(owner)).toBe('1000:1001 751\n');
     const read = 'cd /project/node_modules; cat link; stat -c %a ms/index.js; ls /root/.npm; cd /';
     expect(await second.shell.run(read)).toBe('packages\n750\nfile\nlate\n');
     const change = 'echo changed > /root/.npm/file; rm -r /project/node_modules/ms; cat /root/.npm/file';

@@ -12,7 +12,12 @@ export const imageRecord = z.object({
   openRepository: z.string().nullable(),
   config: z.object({
     environment: z.record(z.string(), z.string()),
-    user: z.object({ userId: z.number(), groupId: z.number(), home: z.string() }),
+    user: z.object({
+      userId: z.number(),
+      groupId: z.number(),
+      furtherGroupIds: z.array(z.number()).readonly().default([]),
+      home: z.string(),
+    }),
   }),
 });
 export type ImageRecord = z.infer<typeof imageRecord>;

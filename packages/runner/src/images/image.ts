@@ -24,6 +24,8 @@ export interface ImageConfig {
 export interface ImageUser {
   readonly userId: number;
   readonly groupId: number;
+  /** Groups that the user is in besides. */
+  readonly furtherGroupIds: readonly number[];
   /** Home folder, where the image's environment names none. */
   readonly home: string;
 }

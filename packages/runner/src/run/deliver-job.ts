@@ -29,6 +29,7 @@ export async function deliverJob(
     job,
     network: networkSettingsOf(run),
     imageEnvironment: image.config.environment,
+    stepUser: image.config.user,
     ...(cache && { cacheTransfer: cache.serve(executor) }),
   });
   run.cancellation.executorWorks((graceSeconds) => channel.send({ type: 'cancel', graceSeconds }));

@@ -41,7 +41,7 @@ export function buildTinyImage(
     image: {
       reference: 'localhost/slipway/tiny:latest',
       ...image,
-      config: { environment: {}, user: { userId: 0, groupId: 0, home: '/root' } },
+      config: { environment: {}, user: { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' } },
     },
     toolbox: { ...toolbox, executorArgv: ['/slipway/bin/busybox', 'sh'] },
   };

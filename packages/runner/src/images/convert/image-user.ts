@@ -22,6 +22,7 @@ export function imageUser(tree: ImageTree, written: string): ImageUser {
   }
   return {
     userId,
+    furtherGroupIds: group ? [] : furtherGroups(tree, account?.[0]),
     groupId: groupOf(tree, written, group) ?? numberOf(account?.[3]) ?? 0,
     home: account?.[5] || (userId === 0 ? '/root' : '/'),
   };
@@ -36,6 +37,13 @@ function groupOf(tree: ImageTree, written: string, group: string | undefined): n
   throw new ImageRefused(
     `its USER is "${written}", and there is no group "${group}" in its /etc/group; add it.`,
   );
+}
+
+/** The groups that list the user as a member. */
+function furtherGroups(tree: ImageTree, name: string | undefined): number[] {
+  if (!name) return [];
+  const groups = lines(tree, '/etc/group').filter(([, , , members]) => members?.split(',').includes(name));
+  return groups.flatMap(([, , id]) => numberOf(id) ?? []);
 }
 
 function lines(tree: ImageTree, path: string): string[][] {

@@ -23,7 +23,12 @@ export const conversionAnswer = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('done'),
     deviceBytes: z.number(),
-    user: z.object({ userId: z.number(), groupId: z.number(), home: z.string() }),
+    user: z.object({
+      userId: z.number(),
+      groupId: z.number(),
+      furtherGroupIds: z.array(z.number()).readonly(),
+      home: z.string(),
+    }),
   }),
   z.object({ kind: z.literal('refused'), message: z.string() }),
 ]);
