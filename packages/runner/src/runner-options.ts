@@ -65,6 +65,8 @@ export interface RunnerParts {
   readonly createNetwork: (egress: EgressPolicy) => Promise<SandboxNetwork>;
   /** Where runs execute, in one sentence; names software emulation where there is no hardware acceleration. */
   readonly isolationSentence: string;
+  /** Removes what runs have left on the host that nobody ends any more. Answers what that was, a line each. */
+  readonly removeOrphans?: () => Promise<readonly string[]>;
   close(): Promise<void>;
 }
 

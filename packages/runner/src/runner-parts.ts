@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { measureHost } from './capacity/host-resources.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
@@ -13,6 +14,8 @@ import { registryLogins } from './images/registry-login.ts';
 import { createContainerIsolation } from './isolation/container/container-isolation.ts';
 import { gvisor } from './isolation/container/runtime.ts';
 import { type Isolation, SandboxStartError } from './isolation/isolation.ts';
+import { removeOrphans } from './isolation/orphans.ts';
+import { SandboxNames } from './isolation/sandbox-names.ts';
 import { createVmIsolation } from './isolation/vm/vm-isolation.ts';
 import { checkNetworks } from './network/egress-rules.ts';
 import { networkObstacle } from './network/host-obstacle.ts';
@@ -32,8 +35,10 @@ const defaultDependencyCacheGiB = 20;
 export async function openRunnerParts(options: RunnerOptions, cacheDirectory: string): Promise<RunnerParts> {
   const report = (line: string) => options.log.info({}, line);
   await checkHost(options);
+  await mkdir(volumeFolder(options), { recursive: true, mode: 0o700 });
+  const names = new SandboxNames(volumeFolder(options));
   const [{ isolation, sentence, blobFormats, madeFolders }, toolbox, dependencyCache] = await Promise.all([
-    openIsolation(options, { cacheDirectory, report }),
+    openIsolation(options, names, { cacheDirectory, report }),
     ensureToolbox({ cacheDirectory, report }),
     openDependencyCache(options),
   ]);
@@ -48,6 +53,7 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     ...(dependencyCache && { dependencyCache, blobFormats }),
     createNetwork: (egress) => createGatedNetwork(options, egress),
     isolationSentence: sentence,
+    removeOrphans: () => removeOrphans(names),
     close: async () => {
       await dependencyCache?.settled();
       await images.close();
@@ -103,12 +109,17 @@ interface OpenedIsolation {
   readonly blobFormats: NonNullable<RunnerParts['blobFormats']>;
 }
 
-async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promise<OpenedIsolation> {
+async function openIsolation(
+  options: RunnerOptions,
+  names: SandboxNames,
+  setUp: SetUpOptions,
+): Promise<OpenedIsolation> {
   switch (options.isolation) {
     case 'gvisor':
       return {
         isolation: createContainerIsolation({
-          folder: volumeFolder(options),
+          folder: names.folder,
+          names,
           runtime: await gvisor(await ensureGvisor(setUp)),
         }),
         sentence:
@@ -118,19 +129,24 @@ async function openIsolation(options: RunnerOptions, setUp: SetUpOptions): Promi
       };
     case 'container':
       return {
-        isolation: createContainerIsolation({ folder: volumeFolder(options) }),
+        isolation: createContainerIsolation({ folder: names.folder, names }),
         sentence: 'Runs execute in containers that share the kernel of this host: for development and tests.',
         madeFolders: [],
         blobFormats: { archive: archiveFormat },
       };
     case 'vm':
-      return openVmIsolation(volumeFolder(options), setUp);
+      return openVmIsolation(names, setUp);
   }
 }
 
-async function openVmIsolation(folder: string, setUp: SetUpOptions): Promise<OpenedIsolation> {
+async function openVmIsolation(names: SandboxNames, setUp: SetUpOptions): Promise<OpenedIsolation> {
   const guest = await ensureGuest(setUp);
-  const isolation = await createVmIsolation({ guest, folder, cacheDirectory: setUp.cacheDirectory });
+  const isolation = await createVmIsolation({
+    guest,
+    folder: names.folder,
+    names,
+    cacheDirectory: setUp.cacheDirectory,
+  });
   return {
     isolation,
     sentence: isolation.describeAcceleration(),

@@ -16,6 +16,7 @@ import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { SharedEntries } from './dependency-cache/shared-entries.ts';
 import { prepareImages } from './image-preparation.ts';
 import { gatewayHostname, gatewayUrl } from './network/sandbox-network.ts';
+import { OrphanWatch } from './orphan-watch.ts';
 import { PauseWatch } from './pause.ts';
 import { type Claimed, Claims } from './run/claim.ts';
 import { LiveRun, type RunnerContext } from './run/live-run.ts';
@@ -79,6 +80,7 @@ class PoolRunner implements Runner {
   readonly #draining = new AbortController();
   readonly #stopping = new AbortController();
   readonly #pause: PauseWatch;
+  readonly #orphans: OrphanWatch;
   readonly #stopped: Promise<void>;
   #registered: RegisterResponse;
 
@@ -94,6 +96,7 @@ class PoolRunner implements Runner {
     this.#options = options;
     this.#calls = calls;
     this.#pause = new PauseWatch(options.dataDirectory);
+    this.#orphans = new OrphanWatch(parts, options.log);
     this.#claims = new Claims(calls, {
       ledger: new CapacityLedger(options.isolation, options.capacity, parts.measureHost),
       pause: this.#pause,
@@ -121,6 +124,7 @@ class PoolRunner implements Runner {
     );
     this.#stopped = Promise.all([...slots, preparation]).then(async () => {
       this.#pause.close();
+      await this.#orphans.close();
       await sharedEntries?.stop();
       connection.close();
       await parts.close();

@@ -21,11 +21,6 @@ export interface CgroupCounters {
   processRefusals(): number;
 }
 
-/** The name of a sandbox's control groups. */
-export function groupName({ id }: { readonly id: string }): string {
-  return `slipway-${id}`;
-}
-
 const root = '/sys/fs/cgroup';
 const schedulerPeriodMicroseconds = 100_000;
 
@@ -46,7 +41,7 @@ export function createCgroup(name: string, size: SandboxSize, pidLimit: number):
     return directory;
   };
   try {
-    return existsSync(join(root, 'cgroup.controllers'))
+    return isUnified()
       ? unified(make(join(root, name), unifiedLimits(size, pidLimit)))
       : perController(name, size, pidLimit, make);
   } catch (error) {
@@ -111,6 +106,16 @@ function perController(
       processRefusals: () => named('max', join(controllers.pids, 'pids.events')),
     },
   };
+}
+
+/** The directories in which the control groups of sandboxes are made. */
+export function cgroupParents(): string[] {
+  if (isUnified()) return [root];
+  return ['memory', 'cpu', 'pids'].map(ownDirectory);
+}
+
+function isUnified(): boolean {
+  return existsSync(join(root, 'cgroup.controllers'));
 }
 
 /** Where this process is in the hierarchy of a v1 controller, so that limits set on the runner hold for sandboxes. */

@@ -1,6 +1,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Isolation, SandboxStartError } from '../isolation.ts';
+import { SandboxNames } from '../sandbox-names.ts';
 import { ContainerSandbox } from './container-sandbox.ts';
 import { type ContainerRuntime, crun } from './runtime.ts';
 
@@ -9,6 +10,8 @@ export interface ContainerIsolationOptions {
   readonly runtime?: ContainerRuntime;
   /** Where volumes are made; on a file system with room for them. Made when it is not there. */
   readonly folder: string;
+  /** Names what its sandboxes have on the host; by default those of the folder. */
+  readonly names?: SandboxNames;
 }
 
 const programs = {
@@ -27,7 +30,11 @@ const programs = {
  *
  * Throws `SandboxStartError` when the host cannot run it, with what is missing.
  */
-export function createContainerIsolation({ folder, runtime = crun }: ContainerIsolationOptions): Isolation {
+export function createContainerIsolation({
+  folder,
+  runtime = crun,
+  names: given,
+}: ContainerIsolationOptions): Isolation {
   if (process.getuid?.() !== 0) {
     throw new SandboxStartError(
       `The ${runtime.kind} isolation needs root; start the runner as root, or use \`--isolation vm\`, which does not.`,
@@ -41,7 +48,8 @@ export function createContainerIsolation({ folder, runtime = crun }: ContainerIs
     }
   }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  return { kind: runtime.kind, create: (spec) => ContainerSandbox.start(spec, { folder, runtime }) };
+  const names = given ?? new SandboxNames(folder);
+  return { kind: runtime.kind, create: (spec) => ContainerSandbox.start(spec, { names, runtime }) };
 }
 
 function isOnPath(program: string): boolean {

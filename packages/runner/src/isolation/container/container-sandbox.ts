@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { destruction } from '../destruction.ts';
 import type { Sandbox, SandboxBoot, SandboxExit, SandboxSpec } from '../isolation.ts';
 import type { Shortages } from '../shortages.ts';
-import { type CgroupCounters, createCgroup, groupName } from './cgroup.ts';
+import { type CgroupCounters, createCgroup } from './cgroup.ts';
 import { explainExit } from './exit-explanation.ts';
 import type { ContainerRuntime } from './runtime.ts';
 import { countedShortages, volumeRoom } from './shortages.ts';
@@ -24,15 +24,17 @@ export class ContainerSandbox implements Sandbox {
   readonly cacheDevice = null;
   readonly destroy = destruction(async () => {
     // Only to be quick: where it fails, the volume is written back before it goes.
-    await this.#supervisor.run(discardVolume(this.#parts.folder)).catch(() => {});
+    await this.#supervisor.run(discardVolume(this.#folder)).catch(() => {});
     await this.#supervisor.kill();
     // The kernel ends a PID namespace before its first process counts as ended, so now every process is reaped.
     await this.exited;
     this.channel.destroy();
-    await Promise.all([this.#sweeper.sweep(), waitUntilReleased(this.#spec.id, releaseDeadlineMilliseconds)]);
+    await Promise.all([this.#sweeper.sweep(), waitUntilReleased(this.#name, releaseDeadlineMilliseconds)]);
+    this.#parts.names.giveBack(this.#name);
   });
   readonly #spec: SandboxSpec;
   readonly #parts: ContainerParts;
+  readonly #name: string;
   readonly #supervisor: Supervisor;
   readonly #sweeper: CgroupSweeper;
   readonly #counters: CgroupCounters;
@@ -40,19 +42,21 @@ export class ContainerSandbox implements Sandbox {
   private constructor(
     spec: SandboxSpec,
     parts: ContainerParts,
+    name: string,
     supervisor: Supervisor,
     sweeper: CgroupSweeper,
     counters: CgroupCounters,
   ) {
     this.#spec = spec;
     this.#parts = parts;
+    this.#name = name;
     this.#supervisor = supervisor;
     this.#sweeper = sweeper;
     this.channel = supervisor.channel;
     this.#counters = counters;
     this.exited = supervisor.ended.then((end) => {
       const volume = end.volume && { ...end.volume, folders: [] };
-      return explainExit(end, spec, { ...countedShortages(spec, counters), volume });
+      return explainExit(end, spec, { ...countedShortages(spec, name, counters), volume });
     });
     this.started = supervisor.started.then(() => bootOf(parts.runtime));
     // Whoever does not ask whether it started still learns from `exited` how it ended.
@@ -60,21 +64,35 @@ export class ContainerSandbox implements Sandbox {
   }
 
   static async start(spec: SandboxSpec, parts: ContainerParts): Promise<ContainerSandbox> {
-    const cgroup = createCgroup(groupName(spec), spec.size, parts.runtime.hostPidLimit(spec.pidLimit));
+    const name = parts.names.take(spec.id);
+    try {
+      return await ContainerSandbox.#start(spec, parts, name);
+    } catch (error) {
+      parts.names.giveBack(name);
+      throw error;
+    }
+  }
+
+  static async #start(spec: SandboxSpec, parts: ContainerParts, name: string): Promise<ContainerSandbox> {
+    const cgroup = createCgroup(name, spec.size, parts.runtime.hostPidLimit(spec.pidLimit));
     const sweeper = watchCgroups(cgroup.directories);
     try {
-      const supervisor = spawnSupervisor(spec, parts, cgroup);
-      return new ContainerSandbox(spec, parts, supervisor, sweeper, cgroup.counters);
+      const supervisor = spawnSupervisor(spec, parts, name, cgroup);
+      return new ContainerSandbox(spec, parts, name, supervisor, sweeper, cgroup.counters);
     } catch (error) {
       await sweeper.sweep();
       throw error;
     }
   }
 
+  get #folder(): string {
+    return this.#parts.names.folder;
+  }
+
   async attach({ name, path }: { name: string; path: string }): Promise<void> {
     if (!deviceName.test(name)) throw new RangeError(`"${name}" cannot be the name of a device`);
     await this.started;
-    const mountPoint = `${bundlePaths(this.#parts.folder).devices}/${name}`;
+    const mountPoint = `${bundlePaths(this.#folder).devices}/${name}`;
     const device = openSync(path, 'r');
     try {
       const mount = 'mkdir "$1" && mount -t erofs -o ro,loop,nodev,nosuid /proc/self/fd/3 "$1"';
@@ -86,12 +104,12 @@ export class ContainerSandbox implements Sandbox {
 
   async shortages(): Promise<Shortages> {
     // Once it is gone, so is its volume.
-    const volume = await volumeRoom(this.#supervisor, this.#parts.folder).catch(() => null);
-    return { ...countedShortages(this.#spec, this.#counters), volume };
+    const volume = await volumeRoom(this.#supervisor, this.#folder).catch(() => null);
+    return { ...countedShortages(this.#spec, this.#name, this.#counters), volume };
   }
 
   signal(name: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {
-    const kill = this.#parts.runtime.kill(this.#parts.folder, name);
+    const kill = this.#parts.runtime.kill(this.#folder, name);
     // Before it has started there is nothing to signal, and afterwards nobody who would hear it.
     this.started.then(() => this.#supervisor.run(kill)).catch(() => {});
   }

@@ -9,7 +9,7 @@ import {
   type VolumeRoom,
 } from '../shortages.ts';
 import type { Folder } from '../telling-folders.ts';
-import { type CgroupCounters, groupName } from './cgroup.ts';
+import type { CgroupCounters } from './cgroup.ts';
 import type { Supervisor } from './supervisor.ts';
 import { listFolders } from './supervisor-script.ts';
 
@@ -17,18 +17,23 @@ const mebibyte = 1024 ** 2;
 /** Usage is counted in batches of pages, so a group at its limit may show a little less. */
 const atLimitShare = 0.99;
 
-/** What the control groups of a sandbox tell. */
+/** What the control groups of a sandbox tell, which are all called `groupName`. */
 export function countedShortages(
   spec: SandboxSpec,
+  groupName: string,
   counters: CgroupCounters,
 ): Pick<Shortages, 'memory' | 'processRefusals'> {
-  return { memory: memoryShortage(spec, counters), processRefusals: counters.processRefusals() };
+  return { memory: memoryShortage(spec, groupName, counters), processRefusals: counters.processRefusals() };
 }
 
-function memoryShortage(spec: SandboxSpec, counters: CgroupCounters): MemoryShortage | null {
+function memoryShortage(
+  spec: SandboxSpec,
+  groupName: string,
+  counters: CgroupCounters,
+): MemoryShortage | null {
   const kills = counters.memoryKills();
   if (kills === 0) return null;
-  const isOurs = (group: string | null) => group?.split('/').includes(groupName(spec)) ?? false;
+  const isOurs = (group: string | null) => group?.split('/').includes(groupName) ?? false;
   const last = memoryKillsInKernelLog().findLast(({ group }) => isOurs(group));
   const peakMiB = counters.memoryPeakBytes() / mebibyte;
   const limitMiB = spec.size.memoryMiB;

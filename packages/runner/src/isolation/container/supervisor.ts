@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { type SandboxSpec, SandboxStartError } from '../isolation.ts';
+import type { SandboxNames } from '../sandbox-names.ts';
 import type { VolumeRoom } from '../shortages.ts';
 import type { SandboxCgroup } from './cgroup.ts';
 import { ociConfiguration } from './oci-configuration.ts';
@@ -40,8 +41,8 @@ export interface Supervisor {
 
 /** What all containers of a runner share. */
 export interface ContainerParts {
-  /** Where volumes are made. */
-  readonly folder: string;
+  /** Their folder is where volumes are made. */
+  readonly names: SandboxNames;
   readonly runtime: ContainerRuntime;
 }
 
@@ -51,14 +52,15 @@ const commandTimeoutMilliseconds = 10_000;
 /** Starts the supervisor of a sandbox; it dies with the calling process. */
 export function spawnSupervisor(
   spec: SandboxSpec,
-  { folder, runtime }: ContainerParts,
+  parts: ContainerParts,
+  name: string,
   cgroup: SandboxCgroup,
 ): Supervisor {
   const files: number[] = [];
   try {
     files.push(openSync(spec.image.erofsPath, 'r'), openSync(spec.toolbox.erofsPath, 'r'));
-    files.push(openVolume(folder, spec.id));
-    return start(spec, { folder, runtime }, cgroup, files);
+    files.push(openVolume(parts.names.folder, name));
+    return start(spec, parts, name, cgroup, files);
   } catch (error) {
     throw new SandboxStartError(
       `The files of the sandbox could not be opened: ${String(error)}`,
@@ -74,7 +76,8 @@ export function spawnSupervisor(
 
 function start(
   spec: SandboxSpec,
-  { folder, runtime }: ContainerParts,
+  { names: { folder }, runtime }: ContainerParts,
+  name: string,
   cgroup: SandboxCgroup,
   files: readonly number[],
 ): Supervisor {
@@ -90,7 +93,7 @@ function start(
         'sh',
         '-c',
         supervisorScript(runtime),
-        'slipway-container',
+        name, // by which it is found, should it be left behind
         folder,
         String(spec.size.volumeGiB),
         spec.hostname,

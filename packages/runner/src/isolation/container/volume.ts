@@ -6,18 +6,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * Makes the empty file of a volume: readable by nobody else, and without a name from the start, so that nothing of it
  * outlives its last user. Answers its descriptor, which the caller closes.
  */
-export function openVolume(folder: string, id: string): number {
-  const path = join(folder, `${id}.volume`);
+export function openVolume(folder: string, name: string): number {
+  const path = join(folder, `${name}.volume`);
   const descriptor = openSync(path, 'wx+', 0o600);
   unlinkSync(path);
   return descriptor;
 }
 
 /** Waits until the host has let go of a volume: no loop device has its file any more. Throws after the deadline. */
-export async function waitUntilReleased(id: string, deadlineMilliseconds: number): Promise<void> {
+export async function waitUntilReleased(name: string, deadlineMilliseconds: number): Promise<void> {
   const deadline = performance.now() + deadlineMilliseconds;
-  while (loopFiles().some((file) => file.includes(`/${id}.volume`))) {
-    if (performance.now() > deadline) throw new Error(`the volume of sandbox ${id} is still in use`);
+  while (loopFiles().some((file) => file.includes(`/${name}.volume`))) {
+    if (performance.now() > deadline) throw new Error(`the volume of sandbox ${name} is still in use`);
     await sleep(5);
   }
 }

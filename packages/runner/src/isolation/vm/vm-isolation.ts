@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import type { Guest } from '../../guest/ensure-guest.ts';
 import type { Isolation, SandboxSpec } from '../isolation.ts';
+import { SandboxNames } from '../sandbox-names.ts';
 import { detectAcceleration } from './acceleration.ts';
 import { VmSandbox } from './vm-sandbox.ts';
 
@@ -8,6 +9,8 @@ export interface VmIsolationOptions {
   readonly guest: Guest;
   /** Where volumes are made; on a file system with room for them. Made when it is not there. */
   readonly folder: string;
+  /** Names what its sandboxes have on the host; by default those of the folder. */
+  readonly names?: SandboxNames;
   /** Where it is kept whether this host offers hardware acceleration. */
   readonly cacheDirectory: string;
   /** The clock that guests are set by, in milliseconds since 1970; the host's own when absent. */
@@ -30,7 +33,7 @@ export async function createVmIsolation(options: VmIsolationOptions): Promise<Vm
   const parts = {
     guest: options.guest,
     acceleration,
-    volumeFolder: options.folder,
+    names: options.names ?? new SandboxNames(options.folder),
     now: options.now ?? Date.now,
   };
   return {

@@ -12,6 +12,7 @@ import {
   type SandboxSpec,
   SandboxStartError,
 } from '../isolation.ts';
+import type { SandboxNames } from '../sandbox-names.ts';
 import type { Shortages } from '../shortages.ts';
 import { CacheDisk } from './cache-disk.ts';
 import { guestFiles } from './container-configuration.ts';
@@ -31,8 +32,8 @@ import { formatVolume, openVolume } from './volume.ts';
 export interface MachineParts {
   readonly guest: Guest;
   readonly acceleration: Acceleration;
-  /** Where volumes are made: a folder on a file system with room for them. */
-  readonly volumeFolder: string;
+  /** Their folder is where volumes are made: on a file system with room for them. */
+  readonly names: SandboxNames;
   /** The clock that guests are set by: milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -50,8 +51,10 @@ export class VmSandbox implements Sandbox {
     this.#qmp.close();
     // The only other process. It works on the volume, which has no name: with the last of its users it is gone.
     await this.#formatted.catch(() => {});
+    this.#parts.names.giveBack(this.#name);
   });
   readonly #spec: SandboxSpec;
+  readonly #name: string;
   readonly #parts: MachineParts;
   readonly #qemu: QemuProcess;
   readonly #init: InitChannel;
@@ -65,8 +68,15 @@ export class VmSandbox implements Sandbox {
   #booted: SandboxBoot | undefined;
   #shutdownReason: string | undefined;
 
-  private constructor(spec: SandboxSpec, parts: MachineParts, qemu: QemuProcess, formatted: Promise<void>) {
+  private constructor(
+    spec: SandboxSpec,
+    name: string,
+    parts: MachineParts,
+    qemu: QemuProcess,
+    formatted: Promise<void>,
+  ) {
     this.#spec = spec;
+    this.#name = name;
     this.#parts = parts;
     this.#qemu = qemu;
     this.#formatted = formatted;
@@ -115,6 +125,7 @@ export class VmSandbox implements Sandbox {
 
   /** Starts the machine. Throws `SandboxStartError`; nothing is left then. */
   static async start(spec: SandboxSpec, parts: MachineParts): Promise<VmSandbox> {
+    const name = parts.names.take(spec.id);
     const opened: number[] = [];
     const open = (path: string) => {
       opened.push(openSync(path, 'r'));
@@ -124,15 +135,16 @@ export class VmSandbox implements Sandbox {
       // In the order of `descriptors`.
       for (const path of [parts.guest.kernelPath, parts.guest.initramfsPath]) open(path);
       for (const path of [spec.image.erofsPath, spec.toolbox.erofsPath]) open(path);
-      const volume = openVolume(parts.volumeFolder, spec.id, spec.size.volumeGiB);
+      const volume = openVolume(parts.names.folder, name, spec.size.volumeGiB);
       opened.push(volume);
-      const qemu = new QemuProcess(qemuCommand(spec, parts), 3, opened);
+      const qemu = new QemuProcess(qemuCommand(spec, name, parts), 3, opened);
       // While QEMU starts: the guest mounts the volume only when it is told to.
       formatted = formatVolume(volume);
       await qemu.spawned();
-      return new VmSandbox(spec, parts, qemu, formatted);
+      return new VmSandbox(spec, name, parts, qemu, formatted);
     } catch (error) {
       await formatted?.catch(() => {});
+      parts.names.giveBack(name);
       throw new SandboxStartError(
         `The virtual machine could not be started: ${error instanceof Error ? error.message : String(error)}`,
         'sandbox-failed',
@@ -215,12 +227,14 @@ export class VmSandbox implements Sandbox {
   }
 }
 
-function qemuCommand(spec: SandboxSpec, parts: MachineParts): string[] {
+function qemuCommand(spec: SandboxSpec, name: string, parts: MachineParts): string[] {
   const { network, size, silenceSeconds } = spec;
   return [
     ...network.enter,
     ...withoutRights({ userNamespace: network }),
     ...machineCommand(parts.acceleration, size, [`SLIPWAY_SILENCE_SECONDS=${silenceSeconds}`]),
+    // By which it is found, should it be left behind.
+    ...['-name', name],
     ...deviceArguments(),
   ];
 }

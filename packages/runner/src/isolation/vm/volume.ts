@@ -9,8 +9,8 @@ import { SandboxStartError } from '../isolation.ts';
  * Makes the file of a volume: sparse, readable by nobody else, and without a name from the start, so that nothing of it
  * outlives its last user. Answers its descriptor, which the caller closes.
  */
-export function openVolume(folder: string, id: string, volumeGiB: number): number {
-  const path = join(folder, `${id}.volume`);
+export function openVolume(folder: string, name: string, volumeGiB: number): number {
+  const path = join(folder, `${name}.volume`);
   const descriptor = openSync(path, 'wx+', 0o600);
   try {
     unlinkSync(path);
