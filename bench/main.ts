@@ -2,6 +2,7 @@ import type { Benchmark } from './benchmark.ts';
 import { cacheRestore, cacheRestoreRead, cacheSave } from './cache-restore.ts';
 import { destroy } from './destroy.ts';
 import { idleMemory } from './idle-memory.ts';
+import { imageWarm } from './image-warm.ts';
 import { runStart } from './run-start.ts';
 import { stateUpFirst, stateUpNoChange } from './state-up.ts';
 
@@ -11,6 +12,7 @@ const benchmarks: readonly Benchmark[] = [
   stateUpNoChange,
   destroy,
   idleMemory,
+  imageWarm,
   cacheRestore,
   cacheRestoreRead,
   cacheSave,

@@ -301,7 +301,10 @@ describe('the store', () => {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await once(other.stdout, 'data');
-    await (await store.resolve(c.reference)).release();
+    const last = await store.resolve(c.reference);
+    expect([existsSync(a.device), existsSync(b.device), existsSync(c.device)]).toEqual([true, true, true]);
+    await last.release();
+    await vi.waitFor(() => expect(existsSync(c.device)).toBe(false), 5_000);
     expect([existsSync(a.device), existsSync(b.device)]).toEqual([true, true]);
     expect((await stat(held.erofsPath)).size).toBeGreaterThan(sizeMiB << 20);
 
@@ -309,9 +312,10 @@ describe('the store', () => {
     await once(other, 'exit');
     await held.release();
     await held.release();
-    const last = await store.resolve(c.reference);
-    expect([existsSync(a.device), existsSync(b.device), existsSync(c.device)]).toEqual([false, false, true]);
-    await last.release();
+    await vi.waitFor(
+      () => expect([existsSync(a.device), existsSync(b.device)]).toEqual([false, false]),
+      5_000,
+    );
   });
 
   test('holds what it was asked for while others remove all that they can', async () => {

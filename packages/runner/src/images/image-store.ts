@@ -86,6 +86,7 @@ class CachedImages implements ImageStore {
   /** Whom a registry has let fetch which digest, since this process began. */
   readonly #admitted = new Set<string>();
   #swept: Promise<void> | undefined;
+  #makingRoom: Promise<void> = Promise.resolve();
 
   constructor(options: ImageStoreOptions) {
     this.#options = options;
@@ -117,6 +118,7 @@ class CachedImages implements ImageStore {
   }
 
   async close(): Promise<void> {
+    await this.#makingRoom;
     await this.#network.close();
     await this.#holders.close();
   }
@@ -143,12 +145,10 @@ class CachedImages implements ImageStore {
       await this.#remember(source.digest, found.digest);
     }
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
-      await this.#make(request, found, options);
+      const isNew = await this.#make(request, found, options);
       const held = await this.#hold(reference, found.digest);
-      if (held) {
-        await this.#makeRoom();
-        return held;
-      }
+      if (held && isNew) await this.#makeRoom();
+      if (held) return held;
     }
     throw new ImageUnavailableError(
       reference,
@@ -156,11 +156,11 @@ class CachedImages implements ImageStore {
     );
   }
 
-  async #make(request: Request, found: FoundImage, { progress, signal }: ResolveOptions): Promise<void> {
+  async #make(request: Request, found: FoundImage, { progress, signal }: ResolveOptions): Promise<boolean> {
     const { reference, source, credentials } = request;
     const { conversionLimits: limits, stallMilliseconds = usualStallMilliseconds, report } = this.#options;
     const openRepository = credentials === null ? source.repository : null;
-    await makeImage(
+    return makeImage(
       this.#store,
       { reference, digest: found.digest, openRepository },
       async (folder) => {
@@ -194,8 +194,18 @@ class CachedImages implements ImageStore {
     await utimes(join(folder, recordName), now, now).catch(() => undefined);
     return {
       ...{ reference, digest, erofsPath: path, config: record.config },
-      release: () => this.#holders.release(path),
+      release: () => this.#release(path),
     };
+  }
+
+  /** What did not fit while it was in use goes now; nobody waits for that. */
+  async #release(path: string): Promise<void> {
+    await this.#holders.release(path);
+    this.#makingRoom = this.#makingRoom
+      .then(() => this.#makeRoom())
+      .catch((error: unknown) => {
+        this.#options.report?.(`The image cache could not be made smaller: ${String(error)}`);
+      });
   }
 
   async #meaningOf(index: string): Promise<string | undefined> {

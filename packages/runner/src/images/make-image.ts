@@ -35,7 +35,8 @@ export interface MakeOptions {
 
 /**
  * Makes an image a device of the store unless it is there. `provide` lays it out, and gets a folder to do so, which does
- * not outlive the call. Of several callers, also in several processes, one does it and the others wait.
+ * not outlive the call. Of several callers, also in several processes, one does it and the others wait. Answers whether
+ * this one did.
  * Throws `ImageUnavailableError`.
  */
 export async function makeImage(
@@ -43,7 +44,8 @@ export async function makeImage(
   image: NewImage,
   provide: (folder: string) => Promise<LaidOut>,
   { limits, signal: given, progress }: MakeOptions = {},
-): Promise<void> {
+): Promise<boolean> {
+  let hasMade = false;
   await makeOnce(store.device(image.digest), async (partialFolder) => {
     const work = join(partialFolder, 'work');
     await mkdir(work, { recursive: true });
@@ -67,7 +69,9 @@ export async function makeImage(
     await chmod(device, 0o444);
     await flush(device);
     await writeRecord(partialFolder, { ...image, config: { environment, user } });
+    hasMade = true;
   });
+  return hasMade;
 }
 
 /** Throws for an image of another platform than the runner's. */
