@@ -1,5 +1,6 @@
 import { Command, type Option } from 'commander';
 import type { DoctorFlags } from './commands/doctor.ts';
+import type { PruneFlags } from './commands/image.ts';
 import type { QuickstartFlags } from './commands/quickstart.ts';
 import type { RunnerFlags } from './commands/runner.ts';
 import type { SandboxChanges, SandboxTarget } from './commands/sandbox.ts';
@@ -107,6 +108,26 @@ export function slipwayProgram(): Command {
   command(image, 'build', 'build the default executor image from Debian packages, the CLI, Node and git', [
     jsonOption(),
   ]).action(async (flags: JsonFlag) => (await import('./commands/image.ts')).buildImage(flags));
+  command(image, 'pull', 'fetch and convert an image, so that the first run in it need not wait', [
+    jsonOption(),
+  ])
+    .argument('<reference>', '[registry/]repository[:tag] or [registry/]repository@sha256:…')
+    .action(async (reference: string, flags: JsonFlag) =>
+      (await import('./commands/image.ts')).pullImage(reference, flags),
+    );
+  command(image, 'ls', 'list the images of this host, the last used first', [jsonOption()]).action(
+    async (flags: JsonFlag) => (await import('./commands/image.ts')).listAllImages(flags),
+  );
+  command(image, 'inspect', 'show what is known of an image of this host', [jsonOption()])
+    .argument('<image>', 'a reference, or the beginning of a digest')
+    .action(async (name: string, flags: JsonFlag) =>
+      (await import('./commands/image.ts')).inspectImage(name, flags),
+    );
+  command(image, 'prune', 'remove the images and layers that no run uses; those that were built here stay', [
+    jsonOption(),
+  ])
+    .option('--all', 'remove those that were built here too')
+    .action(async (flags: PruneFlags) => (await import('./commands/image.ts')).pruneAllImages(flags));
 
   const guest = command(slipway, 'guest', 'kernel and initramfs of the virtual machines');
   command(guest, 'update', "take the newest kernel of Debian's archive and build the initramfs anew", [

@@ -8,11 +8,16 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createImageStore, type ImageStore } from '../src/images/image-store.ts';
 import { ImageUnavailableError } from '../src/images/image-unavailable.ts';
+import { nameLocalImage } from '../src/images/local-images.ts';
+import { makeImage } from '../src/images/make-image.ts';
+import { StoreFolder } from '../src/images/store-folder.ts';
+import { pruneImages } from '../src/images/stored-images.ts';
 import { nodePath } from '../src/setup/repository.ts';
 import { runCommand } from '../src/setup/run-command.ts';
 import { startFaultyRegistry } from '../src/testing/faulty-registry.ts';
 import { usersOf } from '../src/testing/folder-users.ts';
 import { type LayerEntry, layerOf } from '../src/testing/layers.ts';
+import { writeOciImage } from '../src/testing/oci-image.ts';
 import { extractErofs, push, pushImage, startRegistry, type TestRegistry } from './image-registry.ts';
 
 /** Resolves an image, says so, and holds it for as long as its input stays open. */
@@ -329,6 +334,25 @@ describe('the store', () => {
           await held.release();
         }
       }),
+    );
+  });
+
+  test('keeps what was built on this host, which nobody could fetch again, until it is told otherwise', async () => {
+    const built = new StoreFolder(cacheDirectory);
+    const layout = join(cacheDirectory, 'layout');
+    const { digest } = await writeOciImage(layout, { layers: [base] });
+    const image = { reference: 'localhost/built:1', digest, openRepository: null };
+    await makeImage(built, image, async () => ({ layout, blobs: join(layout, 'blobs') }));
+    await nameLocalImage(built, image.reference, digest);
+    const fetched = await pushSized('beside');
+    const store = storeOf(1);
+    await (await store.resolve(fetched.reference)).release();
+    await vi.waitFor(() => expect(existsSync(fetched.device)).toBe(false), 5_000);
+    await pruneImages(cacheDirectory, { all: false });
+    await (await store.resolve(image.reference)).release();
+    await pruneImages(cacheDirectory, { all: true });
+    await expect(store.resolve(image.reference)).rejects.toThrow(
+      'build it again with `./slipway image build`',
     );
   });
 

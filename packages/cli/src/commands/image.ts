@@ -1,5 +1,19 @@
-import { buildDefaultImage, cacheDirectory } from '@slipway/runner';
+import {
+  buildDefaultImage,
+  cacheDirectory,
+  createImageStore,
+  listImages,
+  pruneImages,
+  type StoredImage,
+} from '@slipway/runner';
 import type { JsonFlag } from '../options.ts';
+import { inMiB, ProgressBar } from '../progress-bar.ts';
+
+export interface PruneFlags extends JsonFlag {
+  all?: boolean;
+}
+
+const shownDigestCharacters = 19;
 
 /** `slipway image build`. */
 export async function buildImage({ json }: JsonFlag): Promise<void> {
@@ -8,4 +22,74 @@ export async function buildImage({ json }: JsonFlag): Promise<void> {
     report: (line) => console.error(line),
   });
   console.log(json ? JSON.stringify({ reference, digest }, undefined, 2) : `${reference} ${digest}`);
+}
+
+/** `slipway image pull`: from wherever this host gets to, logged in as this host is. */
+export async function pullImage(reference: string, { json }: JsonFlag): Promise<void> {
+  const images = createImageStore({ cacheDirectory: cacheDirectory(process.env) });
+  const bar = new ProgressBar(process.stderr);
+  const stages = { fetching: 'Pulling', converting: 'Converting' };
+  try {
+    const { digest } = await images.resolve(reference, {
+      progress: ({ stage, bytes, totalBytes }) => bar.show(stages[stage], bytes, totalBytes),
+    });
+    bar.end();
+    console.log(json ? JSON.stringify({ reference, digest }, undefined, 2) : `${reference} ${digest}`);
+  } finally {
+    bar.end();
+    await images.close();
+  }
+}
+
+/** `slipway image ls`. */
+export async function listAllImages({ json }: JsonFlag): Promise<void> {
+  const images = await listImages(cacheDirectory(process.env));
+  if (json) return print(images);
+  if (images.length === 0) console.log('There are no images on this host; ./slipway image build makes one.');
+  for (const { references, digest, bytes, usedAt, isInUse } of images) {
+    const use = isInUse ? 'in use' : `used ${usedAt.toISOString().slice(0, 16).replace('T', ' ')}`;
+    const columns = [digest.slice(0, shownDigestCharacters), inMiB(bytes).padStart(12), use.padEnd(21)];
+    console.log(`${columns.join('  ')}  ${references.join(', ')}`);
+  }
+}
+
+/** `slipway image inspect`. */
+export async function inspectImage(name: string, { json }: JsonFlag): Promise<void> {
+  const image = oneImage(await listImages(cacheDirectory(process.env)), name);
+  if (json) return print(image);
+  const { userId, groupId, home } = image.config.user;
+  const lines = {
+    reference: image.references.join(', '),
+    digest: image.digest,
+    device: `${image.erofsPath} (${inMiB(image.bytes)})`,
+    used: image.isInUse ? 'now' : image.usedAt.toISOString(),
+    user: `${userId}:${groupId}, home ${home}`,
+    environment: Object.keys(image.config.environment).join(' '),
+  };
+  for (const [title, text] of Object.entries(lines)) console.log(`${title.padEnd(12)}${text}`);
+}
+
+/** `slipway image prune`. */
+export async function pruneAllImages({ all = false, json }: PruneFlags): Promise<void> {
+  const freedBytes = await pruneImages(cacheDirectory(process.env), { all });
+  if (json) return print({ freedBytes });
+  console.log(`${inMiB(freedBytes)} freed`);
+}
+
+function oneImage(images: readonly StoredImage[], name: string): StoredImage {
+  const matches = images.filter(
+    ({ references, digest }) =>
+      references.includes(name) || digest.startsWith(name) || digest.startsWith(`sha256:${name}`),
+  );
+  const [image] = matches;
+  if (image && matches.length === 1) return image;
+  throw new Error(
+    image
+      ? `${matches.length} images begin so: ${matches.map(({ digest }) => digest).join(', ')}. Give more of the digest.`
+      : `There is no image "${name}" on this host. ./slipway image ls lists those that there are.`,
+  );
+}
+
+function print(value: object): void {
+  console.log(JSON.stringify(value, undefined, 2));
 }

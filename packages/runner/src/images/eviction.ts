@@ -16,12 +16,17 @@ const removedPrefix = 'removed-';
 
 /**
  * Makes the store as small as `limitBytes`: what was not used for the longest time goes first, layers before the images
- * made of them. What a run uses stays, and so do images that were built on this host and could not be fetched again.
+ * made of them. What a run uses stays, and so do images that were built on this host and could not be fetched again
+ * (unless those are meant too).
  * Answers the bytes that were freed.
  */
-export async function evict(store: StoreFolder, limitBytes: number): Promise<number> {
+export async function evict(
+  store: StoreFolder,
+  limitBytes: number,
+  { localToo = false }: { readonly localToo?: boolean } = {},
+): Promise<number> {
   const layers = await keptLayers(store);
-  const devices = await keptDevices(store);
+  const devices = await keptDevices(store, localToo);
   let excess = [...layers, ...devices].reduce((sum, { bytes }) => sum + bytes, 0) - limitBytes;
   let freed = 0;
   const byAge = (kept: Kept[]) => kept.sort((a, b) => a.usedAt - b.usedAt);
@@ -71,8 +76,8 @@ async function keptLayers(store: StoreFolder): Promise<Kept[]> {
   });
 }
 
-async function keptDevices(store: StoreFolder): Promise<Kept[]> {
-  const local = await localDigests(store);
+async function keptDevices(store: StoreFolder, localToo = false): Promise<Kept[]> {
+  const local = localToo ? new Set<string>() : await localDigests(store);
   const names = (await readdir(store.devices).catch(() => [])).filter((name) =>
     /^sha256-[0-9a-f]{64}$/.test(name),
   );
