@@ -60,12 +60,14 @@ describe('the Node.js language host', () => {
       `const pulumi = require('@pulumi/pulumi');
        const config = new pulumi.Config();
        exports.all = [pulumi.getProject(), pulumi.getStack(), config.require('plain')].join(' ');
-       exports.hidden = config.requireSecret('hidden');`,
+       exports.hidden = config.requireSecret('hidden');
+       exports.secrets = ['plain', 'hidden'].filter((key) => pulumi.runtime.isConfigSecret('program:' + key));`,
     );
     expect(await pulumi('up', '--yes', '--skip-preview')).toMatch(/hidden\s*: \[secret\]/);
     expect(JSON.parse(await pulumi('stack', 'output', '--json', '--show-secrets'))).toEqual({
       all: 'program dev text',
       hidden: 'hush',
+      secrets: ['hidden'],
     });
   });
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cacheDirectory as cacheDirectoryOf } from '../src/cache-directory.ts';
+import type { Image } from '../src/images/image.ts';
 import { createImageStore } from '../src/images/image-store.ts';
 import { type BuiltImage, buildDefaultImage } from '../src/setup/default-image/default-image.ts';
 import { runCommand } from '../src/setup/run-command.ts';
@@ -25,11 +26,12 @@ const report = () => {};
 let folder: string;
 let root: string;
 let built: BuiltImage;
+let image: Image;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'slipway-default-image-'));
   built = await buildDefaultImage({ cacheDirectory, report });
-  const image = await createImageStore({ cacheDirectory }).resolve(built.reference);
+  image = await createImageStore({ cacheDirectory }).resolve(built.reference);
   root = join(folder, 'root');
   await extractErofs(image.erofsPath, root);
   await mkdir(join(root, 'program/state'), { recursive: true });
@@ -96,9 +98,12 @@ describe('the default executor image', () => {
       .filter((line) => line !== '' && !/^[#!]/.test(line));
     expect(bundle.split('BEGIN CERTIFICATE').length - 1).toBe(listed.length);
     const settings = await inImage(
-      'apt-config dump Acquire; env; cat /usr/local/etc/npmrc /root/.npmrc 2>/dev/null || true',
+      'apt-config dump Acquire; cat /usr/local/etc/npmrc /root/.npmrc 2>/dev/null || true',
     );
     expect(settings).not.toMatch(/proxy "|cainfo|cafile/i);
+    // Also of a host that has neither: what stands beside them in the configuration of the build is not here.
+    expect(settings).not.toMatch(/Languages.* "none"/);
+    expect(Object.keys(image.config.environment)).toEqual(['PATH']);
   });
 
   test('is built once: a second call takes less than 500 milliseconds', async () => {
