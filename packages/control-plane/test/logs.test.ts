@@ -154,7 +154,7 @@ test('when the run ends without such an update, the header reads differently and
   expect(textsOf({ __type: 'DeploymentLogs', lines })).toEqual([
     '# Pulumi operation',
     'no engine ever ran\n',
-    'The run needed more memory than its sandbox has. It has 8192 MiB. Give the runner a larger memory size, or lower the parallelism of the operation.\n',
+    'The run needed more memory than its sandbox has. It has 8192 MiB. Give the stack or its pool a larger memory size, or lower the parallelism of the operation.\n',
   ]);
 });
 
