@@ -12,8 +12,8 @@ import { ImageUnavailableError } from './image-unavailable.ts';
 /** The user that the conversion becomes where the runner has root rights: it owns nothing on the host. */
 const unprivilegedUserId = 983_040;
 const program = join(import.meta.dirname, 'convert/convert-process.ts');
-/** An image with as many files as the limits allow needs about half of it. */
-const maximumHeapMiB = 2048;
+/** An image with as many files as the limits allow needs two thirds of it. */
+const maximumHeapMiB = 1536;
 const maximumErrorCharacters = 2000;
 
 export interface Conversion {

@@ -12,8 +12,8 @@ export interface ConversionLimits {
 
 export const usualLimits: ConversionLimits = {
   unpackedBytes: 32 * gibibyte,
-  entries: 2_000_000,
-  metadataBytes: 512 * 1024 ** 2,
+  entries: 1_000_000,
+  metadataBytes: 256 * 1024 ** 2,
 };
 
 export const maximumLayers = 500;
