@@ -1,6 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +18,7 @@ import { cacheDirectory } from '../src/cache-directory.ts';
 import { compile, compileInit } from '../src/guest/compile.ts';
 import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
 import { writeInitramfs } from '../src/guest/initramfs.ts';
+import { cgroupParents } from '../src/isolation/container/cgroup.ts';
 import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
 import { nodePath } from '../src/setup/repository.ts';
 import { clockOffset, tellsTime } from '../src/testing/guest-clock.ts';
@@ -53,6 +62,13 @@ async function untilDead(id: number): Promise<number> {
   const start = performance.now();
   while (lives(id)) await sleep(20);
   return performance.now() - start;
+}
+
+/** Paths below a folder, as they would be if it were the root. */
+function filesBelow(root: string): string[] {
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length));
 }
 
 describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
@@ -134,6 +150,41 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
     if (process.getuid?.() !== 0) return;
     expect(users[0]).not.toBe(users[1]);
     for (const user of users) expect(Number(user)).toBeGreaterThan(65_535);
+  });
+
+  test('is confined: namespaces of its own, a root that holds QEMU alone, limits of memory and processes', async () => {
+    const sandbox = await bench.start('sleep 600', { size: { memoryMiB: 400 } });
+    await sandbox.started;
+    const [machine = 0] = machinesOf(process.pid);
+    for (const kind of ['mnt', 'net', 'ipc'])
+      expect(readlinkSync(`/proc/${machine}/ns/${kind}`), kind).not.toBe(
+        readlinkSync(`/proc/self/ns/${kind}`),
+      );
+    // What is seen there and is no folder is QEMU's: programs of the host, or files that are not there to be changed.
+    const root = `/proc/${machine}/root`;
+    expect(readdirSync(root).sort()).toEqual(
+      expect.not.arrayContaining(['home', 'root', 'proc', 'sys', 'run', 'tmp', 'var', 'opt', 'srv']),
+    );
+    const files = filesBelow(root).filter((path) => !/^\/usr\/share\/(qemu|seabios)\//.test(path));
+    const others = files.filter(
+      (path) => !/\.so(\.|$)|^\/(boot\/(kernel|initramfs)|etc\/ld\.so\.cache|dev\/kvm)$/.test(path),
+    );
+    expect(others).toEqual([expect.stringMatching(/\/qemu-system-x86_64$/)]);
+    const mounts = readFileSync(`/proc/${machine}/mountinfo`, 'utf8').trim().split('\n');
+    expect(mounts.length).toBeGreaterThan(10);
+    for (const mount of mounts) expect(mount.split(' ')[5]).toMatch(/^ro,nosuid\b/);
+    if (process.getuid?.() !== 0) return;
+    const groups = readFileSync(`/proc/${machine}/cgroup`, 'utf8');
+    const group = /\/(slipway-bench-\S+)$/m.exec(groups)?.[1] ?? '';
+    const limit = (names: readonly string[]) =>
+      cgroupParents().flatMap((parent) => {
+        const paths = names.map((name) => join(parent, group, name)).filter((path) => existsSync(path));
+        return paths.map((path) => Number(readFileSync(path, 'utf8')));
+      });
+    const [memoryBytes = 0] = limit(['memory.limit_in_bytes', 'memory.max']);
+    expect(memoryBytes).toBeGreaterThan(400 * 1024 ** 2);
+    expect(memoryBytes).toBeLessThanOrEqual((400 + 1536) * 1024 ** 2);
+    expect(limit(['pids.max'])).toEqual([256]);
   });
 
   test('has the right time within a second, however often its clock goes wrong', async () => {

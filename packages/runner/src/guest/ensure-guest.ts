@@ -3,9 +3,9 @@ import { join, relative } from 'node:path';
 import * as z from 'zod';
 import { contentKey, fileDigest, fileIdentity, folderContents } from '../setup/content-key.ts';
 import { keepNewestVersions } from '../setup/keep-newest.ts';
+import { libraryPaths } from '../setup/library-paths.ts';
 import { makeOnce } from '../setup/make-once.ts';
 import { findOnPath } from '../setup/path-search.ts';
-import { runCommand } from '../setup/run-command.ts';
 import type { SetUpOptions } from '../setup/set-up-options.ts';
 import { compile, compileInit, guestSources } from './compile.ts';
 import { type InitramfsFile, writeInitramfs } from './initramfs.ts';
@@ -20,6 +20,8 @@ export interface Guest {
   readonly initramfsPath: string;
   /** `sha256:…` */
   readonly initramfsDigest: string;
+  /** Runs a program where there is nothing else (guest/host/confine.c). */
+  readonly confinePath: string;
   /** Hands an open file to a running QEMU (guest/host/send-descriptor.c). */
   readonly sendDescriptorPath: string;
   /** Sends the file of a disk without its holes (guest/host/sparse-file.c). */
@@ -71,6 +73,7 @@ export async function ensureGuest(options: GuestOptions): Promise<Guest> {
   return {
     kernelPath: join(folder, 'vmlinux'),
     initramfsPath: join(folder, 'initramfs'),
+    confinePath: join(folder, 'confine'),
     sendDescriptorPath: join(folder, 'send-descriptor'),
     sparseFilePath: join(folder, 'sparse-file'),
     tscRatePath: join(folder, 'tsc-rate'),
@@ -82,7 +85,7 @@ async function buildGuest(folder: string, kernel: GuestKernel, crun: string): Pr
   await mkdir(folder);
   const init = join(folder, 'init');
   await compileInit(init);
-  for (const name of ['send-descriptor', 'sparse-file', 'tsc-rate']) {
+  for (const name of ['confine', 'send-descriptor', 'sparse-file', 'tsc-rate']) {
     await compile([join(guestSources, 'host', `${name}.c`)], join(folder, name));
   }
   await writeInitramfs(join(folder, 'initramfs'), [
@@ -108,8 +111,7 @@ async function fileAt(path: string, source: string): Promise<InitramfsFile> {
 
 /** The shared libraries of a program and its loader, at the same paths as on the host. */
 async function librariesOf(program: string): Promise<InitramfsFile[]> {
-  const listing = await runCommand(['ldd', program]);
-  const paths = [...listing.matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm)].map((match) => match[1] ?? '');
+  const paths = await libraryPaths(program);
   return Promise.all(paths.map((path) => fileAt(path, path)));
 }
 

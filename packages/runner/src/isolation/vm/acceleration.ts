@@ -6,7 +6,7 @@ import type { Guest } from '../../guest/ensure-guest.ts';
 import { contentKey } from '../../setup/content-key.ts';
 import { runCommand } from '../../setup/run-command.ts';
 import { SandboxStartError } from '../isolation.ts';
-import { type Acceleration, machineCommand } from './qemu-command.ts';
+import { type Acceleration, machineArguments } from './qemu-command.ts';
 import { QemuProcess } from './qemu-process.ts';
 import { withoutRights } from './unprivileged-user.ts';
 
@@ -84,9 +84,10 @@ async function kvmFailure(guest: Guest): Promise<string | null> {
   );
   if (!exists) return 'this host has no /dev/kvm';
   const files = [guest.kernelPath, guest.initramfsPath].map((path) => openSync(path, 'r'));
-  const command = machineCommand({ kind: 'kvm' }, { cpus: 1, memoryMiB: 256 }, ['SLIPWAY_PROBE=1']);
-  // The channels of a sandbox are not used, but keep the numbers of what follows.
-  const qemu = new QemuProcess([...withoutRights(), ...command], 3, files);
+  const boot = { kernel: '/proc/self/fd/6', initramfs: '/proc/self/fd/7' };
+  const machine = machineArguments(boot, { kind: 'kvm' }, { cpus: 1, memoryMiB: 256 }, ['SLIPWAY_PROBE=1']);
+  // After the channels of a sandbox, which are not used.
+  const qemu = new QemuProcess([...withoutRights(), 'qemu-system-x86_64', ...machine], 3, files);
   for (const file of files) closeSync(file);
   const deadline = setTimeout(() => void qemu.kill(), probeDeadlineMilliseconds);
   const { signal } = await qemu.ended;

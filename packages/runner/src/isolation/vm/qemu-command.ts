@@ -5,11 +5,9 @@ export const descriptors = {
   executor: 3,
   init: 4,
   qmp: 5,
-  kernel: 6,
-  initramfs: 7,
-  image: 8,
-  toolbox: 9,
-  volume: 10,
+  image: 6,
+  toolbox: 7,
+  volume: 8,
 } as const;
 
 /** How the processor of the guest is made. */
@@ -21,28 +19,31 @@ export type Acceleration =
       readonly tscKiloHertz: number;
     };
 
-const program = 'qemu-system-x86_64';
+/** Where QEMU finds what the machine boots. */
+export interface BootPaths {
+  readonly kernel: string;
+  readonly initramfs: string;
+}
 
 /** QEMU may start no process, take no rights and change no priorities. */
 const seccomp = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
 
-/** What every machine of ours has in common: the smallest one that QEMU can make, console on standard output. */
-export function machineCommand(
+/**
+ * QEMU's arguments for what every machine of ours has in common: the smallest one that it can make, console on standard
+ * output.
+ */
+export function machineArguments(
+  boot: BootPaths,
   acceleration: Acceleration,
   size: Pick<SandboxSize, 'cpus' | 'memoryMiB'>,
   kernelParameters: readonly string[] = [],
 ): string[] {
   return [
-    ...[program, '-M', 'microvm', ...accelerator(acceleration)],
+    ...['-M', 'microvm', ...accelerator(acceleration)],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-sandbox', seccomp],
     ...['-smp', String(size.cpus), '-m', String(size.memoryMiB)],
     ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
-    ...[
-      '-kernel',
-      `/proc/self/fd/${descriptors.kernel}`,
-      '-initrd',
-      `/proc/self/fd/${descriptors.initramfs}`,
-    ],
+    ...['-kernel', boot.kernel, '-initrd', boot.initramfs],
     '-append',
     ['console=ttyS0', 'panic=-1', 'reboot=t', 'quiet', ...timing(acceleration), ...kernelParameters].join(
       ' ',

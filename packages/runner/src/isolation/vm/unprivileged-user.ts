@@ -6,27 +6,45 @@ const lowestUserId = 1_000_000_000;
 const mostUserIds = 2 ** 24;
 
 /**
- * The command in front of a program that makes it a process without rights: under a user id of its own, without
- * capabilities and ways to new ones, and dead as soon as we are. Root can take any id. Everybody else has those that
- * `userNamespace`, as whose root the command runs, holds besides root's; with none, the program keeps our own.
+ * The command in front of a program that makes it a process without rights: without capabilities and ways to new ones, and
+ * dead as soon as we are. Root gives it a user id of its own.
  */
-export function withoutRights({ userNamespace }: { userNamespace?: UserNamespace } = {}): string[] {
-  const isRoot = process.getuid?.() === 0;
-  const userId = isRoot ? freeUserId() : userIdInside(userNamespace);
-  const identity =
-    userId === undefined
-      ? []
-      : ['--reuid', String(userId), '--regid', String(userId), ...supplementaryGroups(isRoot)];
+export function withoutRights(): string[] {
+  const { user, groups } = ownIdentity();
+  const identity = user === undefined ? [] : ['--reuid', user, '--regid', user, ...groupOptions(groups)];
   // Without any right there is none to give up, and no right to do so.
-  const bounding = isRoot || userNamespace ? ['--bounding-set=-all'] : [];
+  const bounding = user === undefined ? [] : ['--bounding-set=-all'];
   return [
     ...['setpriv', '--pdeathsig', 'KILL', ...identity],
     ...['--no-new-privs', '--inh-caps=-all', ...bounding],
   ];
 }
 
+/** Who a program of ours becomes. */
+export interface Identity {
+  /** Undefined where there is no other than ours. */
+  readonly user: string | undefined;
+  /** The id of the only further group. */
+  readonly groups: 'none' | 'keep' | string;
+}
+
+/**
+ * A user that nothing else is. Root can take any id. Everybody else has those that `userNamespace`, as whose root we act,
+ * holds besides root's.
+ */
+export function ownIdentity(userNamespace?: UserNamespace): Identity {
+  const isRoot = process.getuid?.() === 0;
+  const userId = isRoot ? freeUserId() : userIdInside(userNamespace);
+  return { user: userId === undefined ? undefined : String(userId), groups: furtherGroups(isRoot) };
+}
+
+function groupOptions(groups: Identity['groups']): string[] {
+  if (groups === 'none') return ['--clear-groups'];
+  return groups === 'keep' ? ['--keep-groups'] : ['--groups', groups];
+}
+
 /** A user namespace whose root we are; its ids other than root's go from 1 on. */
-interface UserNamespace {
+export interface UserNamespace {
   readonly furtherUserIds: number;
 }
 
@@ -35,11 +53,11 @@ function userIdInside(namespace: UserNamespace | undefined): number | undefined 
 }
 
 /** Hardware acceleration may be open to a group only. Who is not root cannot keep that group alone. */
-function supplementaryGroups(isRoot: boolean): string[] {
+function furtherGroups(isRoot: boolean): Identity['groups'] {
   const device = statSync('/dev/kvm', { throwIfNoEntry: false });
   const groupOnly = device !== undefined && (device.mode & 0o006) === 0 && (device.mode & 0o060) !== 0;
-  if (!groupOnly || device.gid === 0) return ['--clear-groups'];
-  return isRoot ? ['--groups', String(device.gid)] : ['--keep-groups'];
+  if (!groupOnly || device.gid === 0) return 'none';
+  return isRoot ? String(device.gid) : 'keep';
 }
 
 /** In a container fewer ids may exist than on the host. */

@@ -3,6 +3,7 @@ import type { Guest } from '../../guest/ensure-guest.ts';
 import type { Isolation, SandboxSpec } from '../isolation.ts';
 import { SandboxNames } from '../sandbox-names.ts';
 import { detectAcceleration } from './acceleration.ts';
+import { findQemuFiles } from './confinement.ts';
 import { VmSandbox } from './vm-sandbox.ts';
 
 export interface VmIsolationOptions {
@@ -33,6 +34,7 @@ export async function createVmIsolation(options: VmIsolationOptions): Promise<Vm
   const parts = {
     guest: options.guest,
     acceleration,
+    qemuFiles: await findQemuFiles(),
     names: options.names ?? new SandboxNames(options.folder),
     now: options.now ?? Date.now,
   };

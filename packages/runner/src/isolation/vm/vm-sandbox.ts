@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { cacheLimits } from '@slipway/core';
 import type { Guest } from '../../guest/ensure-guest.ts';
+import { type CgroupSweeper, watchCgroups } from '../container/sweeper.ts';
 import { destruction } from '../destruction.ts';
 import {
   type Sandbox,
@@ -15,6 +17,7 @@ import {
 import type { SandboxNames } from '../sandbox-names.ts';
 import type { Shortages } from '../shortages.ts';
 import { CacheDisk } from './cache-disk.ts';
+import { confinedBoot, confinedQemu, type QemuFiles } from './confinement.ts';
 import { guestFiles } from './container-configuration.ts';
 import { ExecutorStream } from './executor-stream.ts';
 import { destroyedExit, explainContainerExit, explainMachineEnd } from './exit-explanation.ts';
@@ -22,16 +25,17 @@ import { GuestReports } from './guest-reports.ts';
 import { HostMemoryWatch } from './host-memory-watch.ts';
 import { type GuestEvent, InitChannel } from './init-channel.ts';
 import { LateDevices } from './late-devices.ts';
-import { type Acceleration, descriptors, deviceArguments, machineCommand } from './qemu-command.ts';
+import { createMachineCgroup } from './machine-cgroup.ts';
+import { type Acceleration, descriptors, deviceArguments, machineArguments } from './qemu-command.ts';
 import { QemuProcess } from './qemu-process.ts';
 import { Qmp } from './qmp.ts';
-import { withoutRights } from './unprivileged-user.ts';
 import { formatVolume, openVolume } from './volume.ts';
 
 /** What all machines of a runner share. */
 export interface MachineParts {
   readonly guest: Guest;
   readonly acceleration: Acceleration;
+  readonly qemuFiles: QemuFiles;
   /** Their folder is where volumes are made: on a file system with room for them. */
   readonly names: SandboxNames;
   /** The clock that guests are set by: milliseconds since 1970. */
@@ -51,10 +55,13 @@ export class VmSandbox implements Sandbox {
     this.#qmp.close();
     // The only other process. It works on the volume, which has no name: with the last of its users it is gone.
     await this.#formatted.catch(() => {});
+    await this.#limits?.sweep();
     this.#parts.names.giveBack(this.#name);
   });
   readonly #spec: SandboxSpec;
   readonly #name: string;
+  /** Undefined where this host lets us make none. */
+  readonly #limits: CgroupSweeper | undefined;
   readonly #parts: MachineParts;
   readonly #qemu: QemuProcess;
   readonly #init: InitChannel;
@@ -73,10 +80,12 @@ export class VmSandbox implements Sandbox {
     name: string,
     parts: MachineParts,
     qemu: QemuProcess,
+    limits: CgroupSweeper | undefined,
     formatted: Promise<void>,
   ) {
     this.#spec = spec;
     this.#name = name;
+    this.#limits = limits;
     this.#parts = parts;
     this.#qemu = qemu;
     this.#formatted = formatted;
@@ -131,19 +140,25 @@ export class VmSandbox implements Sandbox {
       opened.push(openSync(path, 'r'));
     };
     let formatted: Promise<void> | undefined;
+    let limits: CgroupSweeper | undefined;
     try {
       // In the order of `descriptors`.
-      for (const path of [parts.guest.kernelPath, parts.guest.initramfsPath]) open(path);
       for (const path of [spec.image.erofsPath, spec.toolbox.erofsPath]) open(path);
       const volume = openVolume(parts.names.folder, name, spec.size.volumeGiB);
       opened.push(volume);
+      const groups = createMachineCgroup(name, spec.size, parts.acceleration)?.directories;
+      limits = groups && watchCgroups(groups);
       const qemu = new QemuProcess(qemuCommand(spec, name, parts), 3, opened);
+      // Before it has taken any memory.
+      for (const group of qemu.pid === undefined ? [] : (groups ?? []))
+        writeFileSync(join(group, 'cgroup.procs'), String(qemu.pid));
       // While QEMU starts: the guest mounts the volume only when it is told to.
       formatted = formatVolume(volume);
       await qemu.spawned();
-      return new VmSandbox(spec, name, parts, qemu, formatted);
+      return new VmSandbox(spec, name, parts, qemu, limits, formatted);
     } catch (error) {
       await formatted?.catch(() => {});
+      await limits?.sweep();
       parts.names.giveBack(name);
       throw new SandboxStartError(
         `The virtual machine could not be started: ${error instanceof Error ? error.message : String(error)}`,
@@ -231,8 +246,10 @@ function qemuCommand(spec: SandboxSpec, name: string, parts: MachineParts): stri
   const { network, size, silenceSeconds } = spec;
   return [
     ...network.enter,
-    ...withoutRights({ userNamespace: network }),
-    ...machineCommand(parts.acceleration, size, [`SLIPWAY_SILENCE_SECONDS=${silenceSeconds}`]),
+    ...confinedQemu(parts.guest, parts.qemuFiles, network),
+    ...machineArguments(confinedBoot, parts.acceleration, size, [
+      `SLIPWAY_SILENCE_SECONDS=${silenceSeconds}`,
+    ]),
     // By which it is found, should it be left behind.
     ...['-name', name],
     ...deviceArguments(),
