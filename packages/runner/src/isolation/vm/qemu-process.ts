@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { Duplex, Readable } from 'node:stream';
 import { ConsoleLog } from './console-log.ts';
 
 const keptErrorCharacters = 2000;
+/** Nobody else should have its output open. */
+const outputDeadlineMilliseconds = 500;
 
 export interface QemuEnd {
   readonly code: number | null;
@@ -38,12 +41,23 @@ export class QemuProcess {
     });
     this.ended = new Promise((resolve) => {
       // Not `close`: a channel that nobody reads stays open.
-      this.#child.once('exit', (code, signal) => resolve({ code, signal }));
+      this.#child.once('exit', async (code, signal) => {
+        await this.#outputRead();
+        resolve({ code, signal });
+      });
       this.#child.once('error', (error) => {
         this.#errors = error.message;
         if (this.#child.pid === undefined) resolve({ code: null, signal: null });
       });
     });
+  }
+
+  /** What it wrote last says why it ended, and may be there only after the end was told. */
+  async #outputRead(): Promise<void> {
+    const signal = AbortSignal.timeout(outputDeadlineMilliseconds);
+    const outputs = [this.#child.stdout, this.#child.stderr].filter((stream) => stream !== null);
+    const open = outputs.filter((stream) => !stream.closed);
+    await Promise.allSettled(open.map((stream) => once(stream, 'close', { signal })));
   }
 
   /** Settles once the process was started; rejects when its program cannot be. */
