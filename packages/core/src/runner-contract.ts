@@ -15,6 +15,10 @@ import { runSandbox } from './sandbox-settings.ts';
  * of its run (`Authorization: lease …`): it is made anew at each claim, so it is also the fencing token. A call with
  * a lease token that is no longer the run's is answered 409 with code 409: the runner destroys the sandbox and
  * forgets the run.
+ *
+ * What the runner had read of a run's log by then is still welcome: `late-log` and `lost` carry the delivery token of the
+ * claim (`Authorization: delivery …`), which opens nothing else. A runner that was killed in the middle of a run delivers
+ * so, when it is started again, what lies in its log spool.
  */
 export const runnerContractPath = '/api/slipway/runner/v1';
 
@@ -81,6 +85,8 @@ export const claimResponse = z.object({
   leaseToken: z.string(),
   /** For how long each call renews the lease. It stays the same for as long as the claim holds the run. */
   leaseSeconds: z.number(),
+  /** Opens `late-log` and `lost` for this claim. */
+  deliveryToken: z.string(),
 });
 export type ClaimResponse = z.infer<typeof claimResponse>;
 
@@ -127,12 +133,18 @@ export const heartbeatRequest = z.object({});
 export const jobRequest = z.object({});
 export const jobResponse = z.object({ job });
 
+/** The highest number that a runner may give to a line: what the control plane adds itself comes after all of them. */
+export const lastLogSequence = 899_999_999;
+
+/** What a line counts for beside the bytes of its text, where the length of a log is limited. */
+export const logLineOverheadBytes = 64;
+
 /**
  * A line of a run's log. `sequence` counts 1, 2, 3 … within the run; the control plane stores each number once, so
  * a batch may be sent again. A `header` starts a step and carries its name.
  */
 export const logLine = z.object({
-  sequence: z.number().int().min(1),
+  sequence: z.number().int().min(1).max(lastLogSequence),
   step: z.number().int().min(0),
   kind: z.enum(['header', 'line']),
   timestamp: z.iso.datetime(),
@@ -140,6 +152,18 @@ export const logLine = z.object({
 });
 export type LogLine = z.infer<typeof logLine>;
 export const logRequest = z.object({ lines: z.array(logLine).max(2000) });
+
+/** How long after a run has ended without its runner the last lines of its log are taken. */
+export const lateLogHours = 24;
+
+/** Lines that the lost runner of a run had read. They are taken as those of `log` are, and renew no lease. */
+export const lateLogRequest = logRequest;
+
+/**
+ * The runner that held the run is gone, and so is its sandbox; no more lines of it will come. A run that has not ended
+ * yet is dealt with at once as when its lease had ended.
+ */
+export const lostRequest = z.object({});
 
 export const stepReport = z.object({
   name: z.string(),

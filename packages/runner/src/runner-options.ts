@@ -35,7 +35,7 @@ export interface RunnerOptions {
   readonly usesHostIdentity?: boolean;
   /** Room for executor images and their layers; 50 GiB when absent. */
   readonly imageCacheGiB?: number | undefined;
-  /** Takes the log spools, which are unlinked from the start. */
+  /** Takes volumes, which have no names, and the log spools, which are delivered at the next start after a crash. */
   readonly dataDirectory: string;
   readonly log: RunnerLog;
   /** Room for all entries of the dependency cache; 20 GiB when absent, 0 keeps none. */

@@ -15,6 +15,7 @@ import { patientBackOff, pause, untilAnswered } from './control-plane-client/ret
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { SharedEntries } from './dependency-cache/shared-entries.ts';
 import { prepareImages } from './image-preparation.ts';
+import { LateDeliveries } from './late-delivery/late-deliveries.ts';
 import { gatewayHostname, gatewayUrl } from './network/sandbox-network.ts';
 import { OrphanWatch } from './orphan-watch.ts';
 import { PauseWatch } from './pause.ts';
@@ -81,6 +82,7 @@ class PoolRunner implements Runner {
   readonly #stopping = new AbortController();
   readonly #pause: PauseWatch;
   readonly #orphans: OrphanWatch;
+  readonly #lateDeliveries: LateDeliveries;
   readonly #stopped: Promise<void>;
   #registered: RegisterResponse;
 
@@ -105,11 +107,15 @@ class PoolRunner implements Runner {
     });
     this.#registered = registered;
     const sharedEntries = openSharedEntries(options, parts);
+    const { dataDirectory, serverUrl, log } = options;
+    this.#lateDeliveries = new LateDeliveries({ dataDirectory, serverUrl, connection, log });
+    this.#lateDeliveries.takeUpLeftBehind();
     this.#context = {
       options,
       parts,
       connection,
       network: networkSettings(options),
+      lateDeliveries: this.#lateDeliveries,
       heartbeatSeconds: registered.heartbeatSeconds,
       clock: () => performance.now(),
       sharedEntries,
@@ -125,6 +131,7 @@ class PoolRunner implements Runner {
     this.#stopped = Promise.all([...slots, preparation]).then(async () => {
       this.#pause.close();
       await this.#orphans.close();
+      await this.#lateDeliveries.close();
       await sharedEntries?.stop();
       connection.close();
       await parts.close();

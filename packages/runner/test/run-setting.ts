@@ -138,6 +138,12 @@ export class RunSetting implements AsyncDisposable {
     return sandbox;
   }
 
+  /** Another runner takes the place of the one that was started. */
+  async restart(): Promise<Runner> {
+    await this.#runner?.stop(0);
+    return this.start();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const stopping = this.#runner?.stop(0);
     for (const sandbox of this.isolation.sandboxes) sandbox.exit();

@@ -127,6 +127,8 @@ async function serverOf(clusterDirectory: string): Promise<number | undefined> {
   try {
     const lockFile = await readFile(join(clusterDirectory, 'postmaster.pid'), 'utf8');
     const processId = Number.parseInt(lockFile, 10);
+    // One that was killed stays in the way of the next until its status was collected.
+    if (/^\d+ \(postgres\) Z /.test(await readFile(`/proc/${processId}/stat`, 'utf8'))) return processId;
     // PostgreSQL works in its cluster's directory, so an id that has become another process's is recognised.
     const isServer = (await readlink(`/proc/${processId}/cwd`)) === (await realpath(clusterDirectory));
     return isServer ? processId : undefined;

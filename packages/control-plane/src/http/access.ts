@@ -4,11 +4,11 @@ import { unauthorized } from './errors.ts';
 
 /**
  * The credential that a route asks for, and whom it stands for. Each kind belongs to the slice that gives it out:
- * `userToken` and `userOrJobToken` to identity, `poolToken` to pools, `leaseToken` to queue, `updateToken` to stacks.
+ * `userToken` and `userOrJobToken` to identity, `poolToken` to pools, `leaseToken` and `deliveryToken` to queue, `updateToken` to stacks.
  */
 export interface Access<Principal> {
   /** Of `Authorization: <scheme> <token>`; undefined where no credential is asked for. */
-  readonly scheme: 'token' | 'lease' | 'update-token' | undefined;
+  readonly scheme: 'token' | 'lease' | 'delivery' | 'update-token' | undefined;
   /** Throws (401, mostly) when the token opens nothing. Asked before the body of the call is read. */
   principalOf(controlPlane: ControlPlane, token: string, request: FastifyRequest): Promise<Principal>;
 }

@@ -1,12 +1,23 @@
-import { type LogLine, maximumLineCharacters, type SecretPatterns, StreamMasker } from '@slipway/core';
+import {
+  type LogLine,
+  lastLogSequence,
+  logLineOverheadBytes,
+  maximumLineCharacters,
+  type SecretPatterns,
+  StreamMasker,
+} from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 
-/** A longer log is cut: the run goes on, its further lines are not kept. */
-export const maximumLogBytes = 256 * 1024 * 1024;
+/** A run's log, and how long it may get. */
+export interface BoundedLog {
+  readonly runId: string;
+  /** Of the lines together, with `logLineOverheadBytes` for each: lines without any fill a database as well. */
+  readonly maximumBytes: number;
+}
 
-/** What a line takes besides its text, roughly: lines without any fill a database as well. */
-const lineOverheadBytes = 64;
+/** The lines of Slipway's own come after all that a runner may send, also after those that it sends late. */
+const firstOwnSequence = lastLogSequence + 1;
 
 /** Text as PostgreSQL can keep it: it refuses U+0000, and a program may print anything. */
 export function storableText(text: string): string {
@@ -15,29 +26,32 @@ export function storableText(text: string): string {
 
 /**
  * Stores lines, each number once, with `secrets` hidden: the runner has hidden those of the job, and knows nothing of
- * those that came up since. The caller has made sure that the run is still its runner's.
+ * those that came up since. Lines that the log has no room for are not kept. The caller has locked the run, and made sure
+ * that the lines are its runner's.
  */
 export async function appendLines(
   db: Database,
-  runId: string,
+  { runId, maximumBytes }: BoundedLog,
   lines: readonly LogLine[],
   secrets: SecretPatterns,
 ): Promise<void> {
   if (lines.length === 0) return;
   const texts = maskedTexts(lines, secrets).map(storableText);
-  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + lineOverheadBytes, 0);
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + logLineOverheadBytes, 0);
   await sql`
-    WITH run AS (
-      UPDATE runs SET log_bytes = log_bytes + ${bytes} WHERE id = ${runId} RETURNING log_bytes
+    WITH stored AS (
+      INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text)
+      SELECT ${runId}, line.*
+      FROM runs, unnest(
+        ${lines.map((line) => line.sequence)}::int[], ${lines.map((line) => line.step)}::int[],
+        ${lines.map((line) => line.kind)}::text[], ${lines.map((line) => line.timestamp)}::timestamptz[],
+        ${texts}::text[]) AS line
+      WHERE runs.id = ${runId} AND runs.log_bytes + ${bytes} <= ${maximumBytes}
+      ON CONFLICT (run_id, sequence) DO NOTHING
+      RETURNING octet_length(text) + ${logLineOverheadBytes} AS bytes
     )
-    INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text)
-    SELECT ${runId}, line.*
-    FROM run, unnest(
-      ${lines.map((line) => line.sequence)}::int[], ${lines.map((line) => line.step)}::int[],
-      ${lines.map((line) => line.kind)}::text[], ${lines.map((line) => line.timestamp)}::timestamptz[],
-      ${texts}::text[]) AS line
-    WHERE run.log_bytes <= ${maximumLogBytes}
-    ON CONFLICT (run_id, sequence) DO NOTHING`.execute(db);
+    UPDATE runs SET log_bytes = log_bytes + (SELECT coalesce(sum(bytes), 0) FROM stored)
+    WHERE id = ${runId}`.execute(db);
 }
 
 /**
@@ -56,6 +70,6 @@ function maskedTexts(lines: readonly LogLine[], secrets: SecretPatterns): string
 export async function appendOwnLine(db: Database, runId: string, text: string): Promise<void> {
   await sql`
     INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text)
-    SELECT ${runId}, coalesce(max(sequence), 0) + 1, coalesce(max(step), 0), 'line', now(), ${storableText(text)}
+    SELECT ${runId}, greatest(max(sequence) + 1, ${firstOwnSequence}), coalesce(max(step), 0), 'line', now(), ${storableText(text)}
     FROM run_log_lines WHERE run_id = ${runId}`.execute(db);
 }

@@ -15,6 +15,6 @@ export async function cancelRun({ db, now }: ControlPlane, runId: string): Promi
       WHERE id = ${runId} AND state <> 'finished'
       RETURNING ${runColumns}`.execute(tx);
     if (rows[0]?.state !== 'queued') return;
-    await endRun(tx, runId, { outcome: 'failed', cause: 'cancelled', leaseTokenStays: false }, now());
+    await endRun(tx, runId, { outcome: 'failed', cause: 'cancelled', endedBy: 'queue' }, now());
   });
 }

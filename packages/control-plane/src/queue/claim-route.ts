@@ -2,6 +2,7 @@ import type { ClaimRequest, ClaimResponse } from '@slipway/core';
 import type { ControlPlane } from '../control-plane.ts';
 import type { RunnerRecord } from '../pools/index.ts';
 import { type Claim, claimRun } from './claim.ts';
+import { deliveryTokenOf } from './claim-tokens.ts';
 import { endRun } from './finish.ts';
 import { noteCapacity } from './waiting.ts';
 import type { WakeUp } from './wake-up.ts';
@@ -42,15 +43,18 @@ export async function waitForClaim(
 }
 
 async function answerOf(
-  { db, now }: ControlPlane,
+  { db, now, masterKey }: ControlPlane,
   workflows: Workflows,
-  { run, leaseToken }: Claim,
+  { run, leaseToken, claimId }: Claim,
 ): Promise<ClaimResponse | undefined> {
   const outline = await workflowOf(workflows, run).outline(db, run);
-  if (outline) return { run: outline, leaseToken, leaseSeconds: run.leaseSeconds };
+  if (outline) {
+    const { leaseSeconds } = run;
+    return { run: outline, leaseToken, leaseSeconds, deliveryToken: deliveryTokenOf(masterKey, claimId) };
+  }
   await db.transaction().execute(async (tx) => {
     const message = 'The stack was removed before a runner could begin.';
-    await endRun(tx, run.id, { outcome: 'skipped', message, leaseTokenStays: false }, now());
+    await endRun(tx, run.id, { outcome: 'skipped', message, endedBy: 'queue' }, now());
   });
   return undefined;
 }

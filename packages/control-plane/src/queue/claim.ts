@@ -1,10 +1,11 @@
-import { createHmac, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { ClaimRequest, LeaseTiming } from '@slipway/core';
 import { sql } from 'kysely';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
 import { hashToken } from '../identity/index.ts';
 import type { RunnerRecord } from '../pools/index.ts';
+import { deliveryTokenOf, leaseTokenOf } from './claim-tokens.ts';
 import { hasRoomFor } from './fits.ts';
 import { type RunRecord, runColumns } from './run.ts';
 
@@ -12,6 +13,7 @@ import { type RunRecord, runColumns } from './run.ts';
 export interface Claim {
   readonly run: RunRecord;
   readonly leaseToken: string;
+  readonly claimId: string;
 }
 
 /** Each lost race means that another claim won it. After so many the caller waits, and looks again later. */
@@ -33,25 +35,19 @@ export async function claimRun(
       // Calls with the same nonce take turns: the later one finds what the earlier one claimed.
       await sql`SELECT pg_advisory_xact_lock(hashtextextended(${`claim ${order.nonce}`}, 0))`.execute(tx);
       const held = await runOfNonce(tx, runner, order);
-      if (held) return { run: held, leaseToken: leaseTokenOf(masterKey, held.claimId) };
+      if (held)
+        return { run: held, leaseToken: leaseTokenOf(masterKey, held.claimId), claimId: held.claimId };
       const claimId = randomUUID();
       const leaseToken = leaseTokenOf(masterKey, claimId);
-      const lease = { ...leaseTiming, claimId, tokenHash: hashToken(leaseToken) };
+      const deliveryTokenHash = hashToken(deliveryTokenOf(masterKey, claimId));
+      const lease = { ...leaseTiming, claimId, tokenHash: hashToken(leaseToken), deliveryTokenHash };
       const run = await takeHead(tx, runner, order, lease);
-      return typeof run === 'string' ? run : { run, leaseToken };
+      return typeof run === 'string' ? run : { run, leaseToken, claimId };
     });
     if (claim === 'none') return undefined;
     if (claim !== 'lost-race') return claim;
   }
   return undefined;
-}
-
-/**
- * The lease token follows from the claim, so that a claim whose answer was lost is answered the same token again, and
- * yet only its hash is kept.
- */
-function leaseTokenOf(masterKey: Buffer, claimId: string): string {
-  return `slp-lease-${createHmac('sha256', masterKey).update(`lease token\0${claimId}`).digest('hex')}`;
 }
 
 async function runOfNonce(db: Database, runner: RunnerRecord, { nonce }: ClaimOrder) {
@@ -72,7 +68,7 @@ async function takeHead(
   db: Database,
   runner: RunnerRecord,
   order: ClaimOrder,
-  lease: LeaseTiming & { claimId: string; tokenHash: Buffer },
+  lease: LeaseTiming & { claimId: string; tokenHash: Buffer; deliveryTokenHash: Buffer },
 ): Promise<RunRecord | 'none' | 'lost-race'> {
   const { rows } = await sql<{ headId: string } & { [K in keyof RunRecord]: RunRecord[K] | null }>`
       WITH head AS (
@@ -88,7 +84,7 @@ async function takeHead(
         UPDATE runs taken SET
           state = 'claimed', modified_at = now(), claims = taken.claims + 1,
           runner_id = ${runner.id}, claim_nonce = ${order.nonce}, claim_id = ${lease.claimId},
-          lease_token_hash = ${lease.tokenHash},
+          lease_token_hash = ${lease.tokenHash}, delivery_token_hash = ${lease.deliveryTokenHash},
           lease_seconds = ${lease.leaseSeconds}, free_after_end_seconds = ${lease.freeAfterEndSeconds},
           lease_ends_at = now() + make_interval(secs => ${lease.leaseSeconds})
         FROM head WHERE taken.id = head.id AND taken.state = 'queued'

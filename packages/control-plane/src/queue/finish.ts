@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import { endJobTokens } from '../identity/index.ts';
 import { appendOwnLine, storableText } from '../logs/index.ts';
-import { forgetRunSecrets } from '../secrets/index.ts';
+import { forgetRunSecrets, someRunSecretsWereCut } from '../secrets/index.ts';
 import { endUpdatesOfRun } from '../stacks/index.ts';
 import { wakeClaims } from './wake-up.ts';
 
@@ -17,10 +17,10 @@ export interface Ending {
   readonly message?: string | undefined;
   readonly phaseMilliseconds?: Record<string, number> | undefined;
   /**
-   * Whether the lease token is still to be known, so that the runner may repeat its `finish`. Otherwise the runner is
-   * fenced: each of its calls is refused from now on.
+   * Who ends it. `runner`: it may repeat that. `recovery`: the runner was lost and is fenced, each of its calls is refused
+   * from now on; only what it had read of the log may still come. `queue`: no runner had begun it.
    */
-  readonly leaseTokenStays: boolean;
+  readonly endedBy: 'runner' | 'recovery' | 'queue';
 }
 
 /**
@@ -29,17 +29,20 @@ export interface Ending {
  */
 export async function endRun(tx: Database, runId: string, ending: Ending, now: Date): Promise<void> {
   const message = ending.message === undefined ? null : storableText(ending.message);
+  const mayHaveLateLog = ending.endedBy === 'recovery';
   await sql`
     UPDATE runs SET
       state = 'finished', outcome = ${ending.outcome}, cause = ${ending.cause ?? null}, message = ${message},
       phase_milliseconds = ${ending.phaseMilliseconds ? JSON.stringify(ending.phaseMilliseconds) : null},
       finished_at = now(), modified_at = now(),
-      lease_token_hash = CASE WHEN ${ending.leaseTokenStays} THEN lease_token_hash END
+      lease_token_hash = CASE WHEN ${ending.endedBy === 'runner'} THEN lease_token_hash END,
+      delivery_token_hash = CASE WHEN ${mayHaveLateLog} THEN delivery_token_hash END
     WHERE id = ${runId}`.execute(tx);
   await endJobTokens(tx, runId);
   await endUpdatesOfRun(tx, runId, now);
-  const { wereCut } = await forgetRunSecrets(tx, runId);
-  if (wereCut) await appendOwnLine(tx, runId, tooManySecrets);
+  if (await someRunSecretsWereCut(tx, runId)) await appendOwnLine(tx, runId, tooManySecrets);
+  // Late lines may hold them.
+  if (!mayHaveLateLog) await forgetRunSecrets(tx, runId);
   if (ending.cause) await appendOwnLine(tx, runId, explainCause(ending.cause, message ?? undefined));
   await wakeClaims(tx);
 }

@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
 import { endRun } from './finish.ts';
+import { forgetOverdueLateLogs } from './late-log.ts';
 import { recoveryOf } from './rules.ts';
 import { type RunRecord, runColumns } from './run.ts';
 import { wakeClaims } from './wake-up.ts';
@@ -40,10 +41,7 @@ async function recoverNext(
         FOR UPDATE SKIP LOCKED`.execute(tx);
       lost = rows[0];
       if (!lost) return 'none';
-      const recovery = recoveryOf(lost);
-      if (recovery.kind === 'requeue') await requeue(tx, lost.id);
-      else await endRun(tx, lost.id, recovery, now());
-      log.warn({ runId: lost.id, state: lost.state, recovery: recovery.kind }, 'a runner was lost');
+      await recoverRun({ now, log }, tx, lost);
       return 'done';
     });
   } catch (error) {
@@ -53,12 +51,24 @@ async function recoverNext(
   }
 }
 
+/** Takes a run, which the caller has locked, from the runner that was lost: another one may have it, or it ends. */
+export async function recoverRun(
+  { now, log }: Pick<ControlPlane, 'now' | 'log'>,
+  tx: Database,
+  run: RunRecord,
+): Promise<void> {
+  const recovery = recoveryOf(run);
+  if (recovery.kind === 'requeue') await requeue(tx, run.id);
+  else await endRun(tx, run.id, recovery, now());
+  log.warn({ runId: run.id, state: run.state, recovery: recovery.kind }, 'a runner was lost');
+}
+
 /** The run keeps its number, so it is the head of its lane again. What the lost runner logged is forgotten. */
 async function requeue(tx: Database, runId: string): Promise<void> {
   await sql`
     UPDATE runs SET
       state = 'queued', modified_at = now(), runner_id = NULL, claim_nonce = NULL, claim_id = NULL,
-      lease_token_hash = NULL, lease_ends_at = NULL, sandbox = NULL, log_bytes = 0
+      lease_token_hash = NULL, delivery_token_hash = NULL, lease_ends_at = NULL, sandbox = NULL, log_bytes = 0
     WHERE id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_log_lines WHERE run_id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_steps WHERE run_id = ${runId}`.execute(tx);
@@ -90,6 +100,7 @@ async function recoverUntil(controlPlane: ControlPlane, signal: AbortSignal): Pr
           log.error({ runId, err }, 'a lost run could not be recovered; trying again');
       }
       reported = new Set(failures.keys());
+      await forgetOverdueLateLogs(controlPlane);
     } catch (error) {
       log.error({ err: error }, 'lost runs could not be looked for; trying again');
     }

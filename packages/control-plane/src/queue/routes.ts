@@ -5,7 +5,9 @@ import {
   imageCredentialsRequest,
   imagesRequest,
   jobRequest,
+  lateLogRequest,
   logRequest,
+  lostRequest,
   maskWith,
   registerRequest,
   runnerContractPath,
@@ -25,10 +27,12 @@ import { storeEgress } from './egress.ts';
 import { endRun } from './finish.ts';
 import { waitForImages } from './images-route.ts';
 import { handOutJob } from './job.ts';
+import { deliveryToken, takeLateLog } from './late-log.ts';
 import { answerTo, leaseToken, lockLeasedRun, renewLease } from './lease.ts';
+import { noteLostRunner } from './lost-runner.ts';
 import { keepRecovering } from './recover.ts';
 import { storeSteps } from './report.ts';
-import type { RunRecord } from './run.ts';
+import { logOf, type RunRecord } from './run.ts';
 import { WakeUp } from './wake-up.ts';
 import { type Workflows, workflowOf } from './workflow.ts';
 
@@ -127,9 +131,17 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     db.transaction().execute(async (tx) => {
       // The renewal locks the run: it cannot be taken from its runner between the check and the lines.
       const run = await renewLease(tx, bearer);
-      await appendLines(tx, run.id, body.lines, await secretsOf(tx, run));
+      await appendLines(tx, logOf(run), body.lines, await secretsOf(tx, run));
       return answerTo(run);
     }),
+  );
+
+  route(app, controlPlane, { ...call('late-log', deliveryToken), body: lateLogRequest }, async (received) =>
+    takeLateLog(controlPlane, received.bearer, received.body.lines),
+  );
+
+  route(app, controlPlane, { ...call('lost', deliveryToken), body: lostRequest }, async ({ bearer }) =>
+    noteLostRunner(controlPlane, bearer),
   );
 
   route(app, controlPlane, { ...call('finish', leaseToken), body: finishRequest }, async ({ bearer, body }) =>
@@ -139,7 +151,7 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
       const secrets = await secretsOf(tx, run);
       if (body.egress) await storeEgress(tx, run.id, body.egress, secrets);
       const message = body.message && maskWith(secrets, body.message);
-      await endRun(tx, run.id, { ...body, message, leaseTokenStays: true }, now());
+      await endRun(tx, run.id, { ...body, message, endedBy: 'runner' }, now());
     }),
   );
 }

@@ -20,12 +20,12 @@ export interface LostRun {
  */
 export function recoveryOf({ state, claims, cancelRequestedAt }: LostRun): Recovery {
   if (state === 'claimed' && cancelRequestedAt) {
-    return { kind: 'end', outcome: 'failed', cause: 'cancelled', leaseTokenStays: false };
+    return { kind: 'end', outcome: 'failed', cause: 'cancelled', endedBy: 'recovery' };
   }
   if (state === 'claimed' && claims <= maximumRequeues) return { kind: 'requeue' };
   const message =
     state === 'claimed'
       ? `It had not begun the run; ${claims} runners were lost one after the other.`
       : 'What the run had begun may be half done.';
-  return { kind: 'end', outcome: 'failed', cause: 'runner-lost', message, leaseTokenStays: false };
+  return { kind: 'end', outcome: 'failed', cause: 'runner-lost', message, endedBy: 'recovery' };
 }

@@ -1,4 +1,11 @@
-import type { Cause, Platform, RunOutcome, RunState, Workflow } from '@slipway/core';
+import {
+  type Cause,
+  type Platform,
+  type RunOutcome,
+  type RunState,
+  runSandbox,
+  type Workflow,
+} from '@slipway/core';
 import { type RawBuilder, sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 
@@ -36,6 +43,12 @@ export const runColumns: RawBuilder<unknown> = sql`
   runs.outcome, runs.cause, runs.message, runs.created_at AS "createdAt", runs.modified_at AS "modifiedAt",
   runs.started_at AS "startedAt", runs.finished_at AS "finishedAt",
   runs.cancel_requested_at AS "cancelRequestedAt", runs.claims, runs.lease_seconds AS "leaseSeconds"`;
+
+/** The log of a run, as it is appended to. */
+export function logOf({ id, grantedSandbox }: RunRecord): { runId: string; maximumBytes: number } {
+  const { logMiB } = runSandbox.parse(JSON.parse(grantedSandbox));
+  return { runId: id, maximumBytes: logMiB * 1024 * 1024 };
+}
 
 export async function findRun(db: Database, runId: string): Promise<RunRecord | undefined> {
   const { rows } = await sql<RunRecord>`SELECT ${runColumns} FROM runs WHERE id = ${runId}`.execute(db);

@@ -24,6 +24,7 @@ export interface QueueTables {
     claim_id: string | null;
     claims: Generated<number>;
     lease_token_hash: Buffer | null;
+    delivery_token_hash: Buffer | null;
     lease_ends_at: Date | null;
     lease_seconds: Generated<number>;
     free_after_end_seconds: Generated<number>;

@@ -1,3 +1,3 @@
-export { forgetRunSecrets, RunSecrets } from './run-secrets.ts';
+export { forgetRunSecrets, RunSecrets, someRunSecretsWereCut } from './run-secrets.ts';
 export { AuthenticationFailed, Seal } from './seal.ts';
 export { secretTexts } from './secret-texts.ts';

@@ -21,7 +21,7 @@ export class RunSecrets {
     this.#masterKey = masterKey;
   }
 
-  /** All secrets of a run by now, to be looked for; undefined when the run has ended, or there is none such. */
+  /** All secrets of a run by now, to be looked for; undefined when nothing more of it is taken, or there is none such. */
   async patterns(db: Database, runId: string): Promise<SecretPatterns | undefined> {
     return (await this.#read(db, runId))?.patterns;
   }
@@ -57,7 +57,8 @@ export class RunSecrets {
     const { rows } = await sql<{ number: number | null; sealed: Buffer; isCut: boolean }>`
       SELECT s.number, s.sealed, s.is_cut AS "isCut" FROM runs r
       LEFT JOIN run_secrets s ON s.run_id = r.id AND s.number > ${known.lastNumber}
-      WHERE r.id = ${runId} AND r.state <> 'finished' ORDER BY s.number`.execute(db);
+      WHERE r.id = ${runId} AND (r.state <> 'finished' OR r.delivery_token_hash IS NOT NULL)
+      ORDER BY s.number`.execute(db);
     if (rows.length === 0) {
       this.#recent.forget(runId);
       return undefined;
@@ -92,12 +93,18 @@ export class RunSecrets {
   }
 }
 
-/** Removes the secrets of a run that ends. Answers whether some were not kept. */
-export async function forgetRunSecrets(tx: Database, runId: string): Promise<{ wereCut: boolean }> {
-  const removed = await tx
-    .deleteFrom('run_secrets')
+/** Whether a run had more secrets than are kept. */
+export async function someRunSecretsWereCut(db: Database, runId: string): Promise<boolean> {
+  const cut = await db
+    .selectFrom('run_secrets')
+    .select('run_id')
     .where('run_id', '=', runId)
-    .returning('is_cut as isCut')
-    .execute();
-  return { wereCut: removed.some(({ isCut }) => isCut) };
+    .where('is_cut', '=', true)
+    .executeTakeFirst();
+  return cut !== undefined;
+}
+
+/** Removes the secrets of a run of which nothing more is taken. */
+export async function forgetRunSecrets(tx: Database, runId: string): Promise<void> {
+  await tx.deleteFrom('run_secrets').where('run_id', '=', runId).execute();
 }

@@ -113,6 +113,37 @@ export class RunCalls {
   }
 }
 
+/**
+ * What is left to say about a run whose runner was lost, with the delivery token of its claim. All may be repeated. They
+ * reject with `Fenced` when nobody waits for it.
+ */
+export class DeliveryCalls {
+  readonly #connection: Connection;
+  readonly #authorization: string;
+
+  constructor(connection: Connection, deliveryToken: string) {
+    this.#connection = connection;
+    this.#authorization = `delivery ${deliveryToken}`;
+  }
+
+  /** `lines`: as for `log`. */
+  lateLog(lines: Buffer): Promise<void> {
+    return this.#call('late-log', [logOpening, lines, logClosing]);
+  }
+
+  /** The sandbox is gone, and all lines were delivered. */
+  lost(): Promise<void> {
+    return this.#call('lost', '{}');
+  }
+
+  async #call(name: string, body: string | readonly Buffer[]): Promise<void> {
+    const timeoutMilliseconds = callTimeoutMilliseconds;
+    await call(this.#connection, name, z.unknown(), {
+      ...{ authorization: this.#authorization, body, timeoutMilliseconds },
+    });
+  }
+}
+
 /** One call of the contract, whose answer has to fit `schema`. Rejects with one of `failures.ts`. */
 export async function call<T>(
   connection: Connection,

@@ -58,6 +58,11 @@ export interface Sandbox {
    */
   attach(device: { name: string; path: string }): Promise<void>;
   /**
+   * Id of the process on the host whose end is the end of every process in the sandbox. Rejects when there will never be
+   * one.
+   */
+  readonly hostProcess: Promise<number>;
+  /**
    * What the sandbox has run out of so far, as its kernel tells. Answers within seconds, with what is known, also when
    * nobody inside answers any more.
    */

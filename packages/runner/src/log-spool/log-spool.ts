@@ -1,5 +1,5 @@
 import type { LogLine } from '@slipway/core';
-import { SpoolFile } from './spool-file.ts';
+import { SpoolSegments } from './spool-segments.ts';
 
 /** What a run may have waiting for the control plane, at most. */
 const spoolCapacityBytes = 64 * 1024 * 1024;
@@ -22,20 +22,21 @@ export interface LogBatch {
 }
 
 /**
- * The log of one run on its way to the control plane. A line that `append` has taken is kept until it is acknowledged.
- * Lines lie in a file as JSON text, one a line, and nothing of them is kept in memory: a batch is a stretch of that
- * file, cut at the last whole line.
+ * The log of one run on its way to the control plane. A line that `append` has taken is kept until it is acknowledged,
+ * also when this process is killed. Lines lie in files as JSON text, one a line, and nothing of them is kept in memory: a
+ * batch is a stretch of these files, cut at the last whole line.
  */
 export class LogSpool {
-  readonly #file: SpoolFile;
+  readonly #file: SpoolSegments;
   #lastSequence = 0;
   /** One for all batches, as large as the largest so far: a buffer for each would be garbage by the megabyte. */
   #batch = Buffer.alloc(0);
   #changed = Promise.withResolvers<void>();
   #appending: Promise<void> = Promise.resolve();
 
-  constructor(directory: string, capacityBytes = spoolCapacityBytes) {
-    this.#file = new SpoolFile(directory, capacityBytes);
+  /** `folder` is the spool's own. Lines that a process which was killed left in it are taken up. */
+  constructor(folder: string, capacityBytes = spoolCapacityBytes) {
+    this.#file = new SpoolSegments(folder, capacityBytes);
   }
 
   /** Number of the newest line in the spool; 0 before the first one. */

@@ -18,6 +18,7 @@ export async function deliverJob(
   const endPhase = run.phases.begin('job');
   // The lease may have been counted from a late answer until its first renewal; the job needs one that holds.
   await run.unlessStopped(run.lease.renewed);
+  run.spool.sandboxIs(await run.unlessStopped(executor.sandbox.hostProcess));
   run.jobWasAskedFor = true;
   const job = await run.unlessStopped(run.ask(() => run.calls.job()));
   run.hide(job.secrets);

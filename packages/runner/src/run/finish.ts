@@ -17,15 +17,11 @@ export async function finish(run: LiveRun, reached: Ending): Promise<void> {
   const ending = run.egress.blame(ended);
   const { line } = run.egress;
   await run.report.complete(ending, [...consoleLines(run, ending), ...(line === undefined ? [] : [line])]);
-  try {
-    if (mayRunElsewhere(run, ending)) run.log.warn({}, 'A run is left to another runner');
-    else await tellEnding(run, ending);
-  } catch (error) {
-    run.log.error({ err: error, ...ending }, 'The end of a run could not be reported');
-  } finally {
-    run.lease.end();
-    await run.report.close();
-  }
+  const wasTold = await tellEnding(run, ending);
+  run.lease.end();
+  await run.report.close();
+  if (wasTold) run.spool.remove();
+  else run.context.lateDeliveries.deliver(run.spool);
 }
 
 /** With what the sandbox can tell about it as long as it is there. */
@@ -39,7 +35,19 @@ async function explained(run: LiveRun, reached: Ending): Promise<Ending> {
   }
 }
 
-async function tellEnding(run: LiveRun, { outcome, cause, message }: Ending): Promise<void> {
+/** Answers whether the control plane knows how the run ended, and so has all of its log. */
+async function tellEnding(run: LiveRun, ending: Ending): Promise<boolean> {
+  try {
+    if (mayRunElsewhere(run, ending)) run.log.warn({}, 'A run is left to another runner');
+    else await sendEnding(run, ending);
+    return !mayRunElsewhere(run, ending);
+  } catch (error) {
+    run.log.error({ err: error, ending }, 'The end of a run could not be reported');
+    return false;
+  }
+}
+
+async function sendEnding(run: LiveRun, { outcome, cause, message }: Ending): Promise<void> {
   await run.ask(() =>
     run.calls.finish({
       outcome,

@@ -16,7 +16,9 @@ import { Fenced } from '../control-plane-client/failures.ts';
 import { promptBackOff, untilAnswered } from '../control-plane-client/retry.ts';
 import type { SharedEntries } from '../dependency-cache/shared-entries.ts';
 import type { Sandbox } from '../isolation/isolation.ts';
-import { LogSpool } from '../log-spool/log-spool.ts';
+import type { LateDeliveries } from '../late-delivery/late-deliveries.ts';
+import { LogLimit } from '../log-spool/log-limit.ts';
+import { SpoolFolder } from '../log-spool/spool-folder.ts';
 import type { RunnerLog, RunnerOptions, RunnerParts } from '../runner-options.ts';
 import { Cancellation } from './cancellation.ts';
 import { RunEgress } from './egress.ts';
@@ -33,6 +35,8 @@ export interface RunnerContext {
   readonly parts: RunnerParts;
   readonly connection: Connection;
   readonly network: NetworkSettings;
+  /** Takes the lines of runs that this runner has to give up. */
+  readonly lateDeliveries: LateDeliveries;
   readonly heartbeatSeconds: number;
   readonly clock: MonotonicClock;
   /** What this host shares of the dependency caches; undefined where it keeps none. */
@@ -52,6 +56,8 @@ export class LiveRun {
   readonly timeLimits: TimeLimitWatch;
   readonly egress: RunEgress;
   readonly lease: Lease;
+  /** Takes the lines of the log until the control plane has stored them. */
+  readonly spool: SpoolFolder;
   readonly report: RunReport;
   /** Whether the control plane may have handed out the job. Before that the run has done nothing. */
   jobWasAskedFor = false;
@@ -62,8 +68,12 @@ export class LiveRun {
 
   constructor(context: RunnerContext, claim: ClaimResponse) {
     const { options, connection, clock, heartbeatSeconds } = context;
+    const { runId, sandbox, graceSeconds } = claim.run;
     // First of all, since it can fail: a run that holds nothing yet is queued again by itself.
-    const spool = new LogSpool(options.dataDirectory);
+    const { deliveryToken } = claim;
+    this.spool = SpoolFolder.create(options.dataDirectory, {
+      ...{ runId, deliveryToken, serverUrl: options.serverUrl },
+    });
     this.context = context;
     this.outline = claim.run;
     this.calls = new RunCalls(connection, claim.leaseToken);
@@ -73,7 +83,6 @@ export class LiveRun {
     this.resources = new HeldResources(this.log);
     this.egress = new RunEgress(this.log, () => new Date());
     this.cancellation = new Cancellation((reason) => this.stop(reason));
-    const { sandbox, graceSeconds } = claim.run;
     this.timeLimits = new TimeLimitWatch(sandbox.timeLimits, (sentence) =>
       this.cancellation.request('timed-out', graceSeconds, sentence),
     );
@@ -93,7 +102,8 @@ export class LiveRun {
         log: (lines) => this.#obeyed(this.ask(() => this.calls.log(lines))),
         steps: (steps, sandbox) => this.#obeyed(this.ask(() => this.calls.steps(steps, sandbox))),
       },
-      spool,
+      spool: this.spool.lines,
+      limit: new LogLimit(sandbox.logMiB),
       gone,
       stopped: this.stopped,
       now: () => new Date(),

@@ -1,5 +1,6 @@
 import type { RunCallResponse, SandboxFacts, StepReport, StepStatus } from '@slipway/core';
 import { pause } from '../control-plane-client/retry.ts';
+import type { LogLimit } from '../log-spool/log-limit.ts';
 import { sendLog } from '../log-spool/log-sender.ts';
 import type { LogSpool, NewLine } from '../log-spool/log-spool.ts';
 import type { Ending } from './ending.ts';
@@ -17,6 +18,7 @@ export interface ReportCalls {
 export interface ReportOptions {
   readonly calls: ReportCalls;
   readonly spool: LogSpool;
+  readonly limit: LogLimit;
   /** Aborted when the control plane takes nothing about this run any more. */
   readonly gone: AbortSignal;
   /** Aborted when the run ends: whoever waits for room in the spool waits no longer. */
@@ -90,7 +92,7 @@ export class RunReport {
 
   /** Takes lines in order; waits while the spool is full. Steps count from `Setup`, which is 0. */
   append(lines: readonly NewLine[]): Promise<void> {
-    return this.#spool.append(lines, this.#options.stopped);
+    return this.#spool.append(this.#options.limit.take(lines), this.#options.stopped);
   }
 
   /**
@@ -99,7 +101,10 @@ export class RunReport {
    */
   async complete(ending: Ending, lastLines: readonly string[]): Promise<void> {
     const timestamp = this.#timestamp();
-    const lines = lastLines.map((text): NewLine => ({ step: setupStep, kind: 'line', timestamp, text }));
+    const lines = [
+      ...this.#options.limit.end(),
+      ...lastLines.map((text): NewLine => ({ step: setupStep, kind: 'line', timestamp, text })),
+    ];
     // The run has ended, so the signal that says so must not hold these back.
     await this.#spool.append(lines, this.#options.gone).catch(() => undefined);
     this.#steps.endRunning(ending.outcome, timestamp);
@@ -109,10 +114,10 @@ export class RunReport {
     }
   }
 
+  /** Nothing is sent any more. */
   async close(): Promise<void> {
     this.#close();
     await this.#senders;
-    this.#spool.close();
   }
 
   #sendSteps(): void {

@@ -14,6 +14,7 @@ import {
   type Job,
   type LogLine,
   lackOf,
+  lateLogRequest,
   logRequest,
   type RegistryCredentials,
   type RunOutline,
@@ -34,6 +35,9 @@ export class ContractRun {
   nonce: string | undefined;
   /** By sequence number: a batch that is sent again changes nothing. */
   readonly lines = new Map<number, LogLine>();
+  deliveryToken = '';
+  /** Its runner said that it was lost. */
+  lost = false;
   readonly calls: { name: string; at: number }[] = [];
   steps: readonly StepReport[] = [];
   sandbox: SandboxFacts | undefined;
@@ -46,6 +50,10 @@ export class ContractRun {
   constructor(outline: RunOutline, job: Job) {
     this.outline = outline;
     this.job = job;
+  }
+
+  take(lines: readonly LogLine[]): void {
+    for (const line of lines) this.lines.set(line.sequence, line);
   }
 
   count(name: string): number {
@@ -90,6 +98,8 @@ export class ContractServer {
   /** What other hosts share: the answer to every look-up, and how its bytes come. */
   sharedEntry: SharedEntry | undefined;
   sendBlob: (start: number, response: ServerResponse) => void = (_start, response) => response.destroy();
+  /** Hears of each call about a run before it is carried out. */
+  heard: (name: string) => void = () => undefined;
   #silent = false;
   #registrations = 0;
 
@@ -211,6 +221,9 @@ export class ContractServer {
       });
     }
     if (name === 'images') return this.#tellImages(imagesRequest.parse(body), isGone);
+    const lostRun = this.runs.find((each) => authorization === `delivery ${each.deliveryToken}`);
+    this.heard(name);
+    if (lostRun) return this.#carryOutLate(lostRun, name, body);
     const run = this.runs.find((each) => authorization === `lease ${each.leaseToken}`);
     if (!run || run.fenced)
       return { status: 409, body: { code: 409, message: 'the lease is no longer yours' } };
@@ -219,7 +232,7 @@ export class ContractServer {
     if (name === 'image-credentials') return { status: 200, body: { credentials: run.imageCredentials } };
     if (name === 'cache-lookup') return { status: 200, body: { entry: this.sharedEntry ?? null } };
     if (name === 'cache-offer') return { status: 200, body: { isWanted: false, reason: 'of the test' } };
-    if (name === 'log') for (const line of logRequest.parse(body).lines) run.lines.set(line.sequence, line);
+    if (name === 'log') run.take(logRequest.parse(body).lines);
     if (name === 'steps') {
       const { steps, sandbox } = stepsRequest.parse(body);
       run.steps = steps;
@@ -245,6 +258,14 @@ export class ContractServer {
     }
   }
 
+  #carryOutLate(run: ContractRun, name: string, body: unknown): { status: number; body?: object } {
+    run.calls.push({ name, at: performance.now() });
+    if (run.lost) return { status: 409, body: { code: 409, message: 'no lines are awaited' } };
+    if (name === 'late-log') run.take(lateLogRequest.parse(body).lines);
+    if (name === 'lost') run.lost = true;
+    return { status: 204 };
+  }
+
   async #claim(request: ClaimRequest, isGone: () => boolean) {
     this.claims.push(request);
     const { nonce, waitSeconds, capacity } = request;
@@ -262,8 +283,10 @@ export class ContractServer {
       if (run) {
         run.nonce = nonce;
         run.leaseToken ||= randomUUID();
-        const { outline, leaseToken } = run;
-        return { status: 200, body: { run: outline, leaseToken, leaseSeconds: this.leaseSeconds } };
+        run.deliveryToken ||= randomUUID();
+        const { outline, leaseToken, deliveryToken } = run;
+        const { leaseSeconds } = this;
+        return { status: 200, body: { run: outline, leaseToken, leaseSeconds, deliveryToken } };
       }
       if (performance.now() >= until || !this.#server.listening || this.#silent) return { status: 204 };
       await delay(5);

@@ -87,6 +87,11 @@ export class HeldSandbox implements Sandbox {
     return Promise.resolve();
   }
 
+  /** There is none, so nobody can end it by mistake. */
+  get hostProcess(): Promise<number> {
+    return Promise.resolve(2 ** 30);
+  }
+
   shortages(): Promise<Shortages> {
     return Promise.resolve(this.knownShortages);
   }

@@ -102,6 +102,10 @@ export class ContainerSandbox implements Sandbox {
     }
   }
 
+  get hostProcess(): Promise<number> {
+    return this.#supervisor.firstProcess;
+  }
+
   async shortages(): Promise<Shortages> {
     // Once it is gone, so is its volume.
     const volume = await volumeRoom(this.#supervisor, this.#folder).catch(() => null);

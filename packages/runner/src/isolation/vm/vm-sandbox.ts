@@ -175,6 +175,13 @@ export class VmSandbox implements Sandbox {
     return this.#qemu.pid;
   }
 
+  get hostProcess(): Promise<number> {
+    const { processId } = this;
+    return processId === undefined
+      ? Promise.reject(new Error('QEMU has no process'))
+      : Promise.resolve(processId);
+  }
+
   async attach(device: { name: string; path: string }): Promise<void> {
     await this.started;
     await this.#devices.attach(device);

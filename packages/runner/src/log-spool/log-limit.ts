@@ -1,0 +1,74 @@
+import { logLineOverheadBytes } from '@slipway/core';
+import type { NewLine } from './log-spool.ts';
+
+/** Room for what comes after the cut: headers of steps, the last lines, words of Slipway's own. */
+const reservedBytes = 512 * 1024;
+const mostLastLines = 100;
+const mostLastBytes = 64 * 1024;
+
+/**
+ * Keeps a log below its limit. What a run says beyond it is not kept, except the headers of steps and the very last
+ * lines, which mostly say why a run failed; and the log says so itself.
+ */
+export class LogLimit {
+  readonly #limitMiB: number;
+  #leftBytes: number;
+  #droppedLines = 0;
+  #droppedBytes = 0;
+  #lastLines: NewLine[] = [];
+  #lastBytes = 0;
+
+  constructor(limitMiB: number) {
+    this.#limitMiB = limitMiB;
+    this.#leftBytes = limitMiB * 1024 * 1024 - reservedBytes;
+  }
+
+  /** Those of `lines`, which come next, that are kept; where the log is cut, a line that says so is among them. */
+  take(lines: readonly NewLine[]): NewLine[] {
+    return lines.flatMap((line) => {
+      const bytes = Buffer.byteLength(line.text) + logLineOverheadBytes;
+      if (line.kind === 'header' || bytes <= this.#leftBytes) {
+        this.#leftBytes -= bytes;
+        return [line];
+      }
+      const isFirst = this.#droppedLines === 0;
+      this.#drop(line, bytes);
+      return isFirst ? [{ ...line, text: this.#cutNotice }] : [];
+    });
+  }
+
+  /** What comes at the end of a log that was cut: how much is missing, and the last lines of that. */
+  end(): NewLine[] {
+    const [first] = this.#lastLines;
+    if (!first) return [];
+    const missing = this.#droppedLines - this.#lastLines.length;
+    const lastLines = this.#lastLines;
+    this.#lastLines = [];
+    if (missing === 0) return lastLines;
+    const mebibytes = Math.ceil((this.#droppedBytes - this.#lastBytes) / 1024 ** 2);
+    const text = `[${missing.toLocaleString('en')} lines of about ${mebibytes.toLocaleString('en')} MiB were not kept; these are the last ones:]`;
+    return [{ ...first, text }, ...lastLines];
+  }
+
+  get #cutNotice(): string {
+    return `[The log has reached its limit of ${this.#limitMiB} MiB. What follows is not kept, except for its last lines.]`;
+  }
+
+  get #hasTooManyLastLines(): boolean {
+    const { length } = this.#lastLines;
+    return length > mostLastLines || (length > 1 && this.#lastBytes > mostLastBytes);
+  }
+
+  #drop(line: NewLine, bytes: number): void {
+    // From here on everything is dropped: a log with holes would mislead.
+    this.#leftBytes = 0;
+    this.#droppedLines += 1;
+    this.#droppedBytes += bytes;
+    this.#lastLines.push(line);
+    this.#lastBytes += bytes;
+    while (this.#hasTooManyLastLines) {
+      const oldest = this.#lastLines.shift();
+      this.#lastBytes -= Buffer.byteLength(oldest?.text ?? '') + logLineOverheadBytes;
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import { defaultRunSandbox, type FrameFromExecutor } from '@slipway/core';
+import { expect, test } from 'vitest';
+import { LogLimit } from '../src/log-spool/log-limit.ts';
+import type { NewLine } from '../src/log-spool/log-spool.ts';
+import { eventually, RunSetting } from './run-setting.ts';
+
+const timestamp = '2026-01-01T00:00:00.000Z';
+const line = (text: string): NewLine => ({ step: 1, kind: 'line', timestamp, text });
+const numbered = (count: number, length = 1_000) =>
+  Array.from({ length: count }, (_, index) => line(`${index}`.padEnd(length, '.')));
+const numberOf = ({ text }: { text: string }) => Number(text.split('.')[0]);
+
+test('a log within its limit is kept as it is', () => {
+  const limit = new LogLimit(1);
+  const lines = numbered(400);
+  expect(limit.take(lines)).toEqual(lines);
+  expect(limit.end()).toEqual([]);
+});
+
+test('a log is cut at its limit, says so, and ends with how much is missing and the last lines', () => {
+  const limit = new LogLimit(1);
+  const kept = limit.take(numbered(5_000));
+  const notice = kept.at(-1)?.text ?? '';
+  expect(notice).toMatch(/has reached its limit of 1 MiB\. What follows is not kept/);
+  expect(kept.slice(0, -1).map(numberOf)).toEqual(Array.from({ length: kept.length - 1 }, (_, at) => at));
+  const [summary, ...last] = limit.end();
+  expect(last.map(numberOf)).toEqual(
+    Array.from({ length: last.length }, (_, at) => 5_000 - last.length + at),
+  );
+  expect(last.length).toBeGreaterThan(50);
+  const missing = 5_000 - (kept.length - 1) - last.length;
+  expect(summary?.text).toBe(
+    `[${missing.toLocaleString('en')} lines of about 5 MiB were not kept; these are the last ones:]`,
+  );
+});
+
+test('headers of steps are kept, since readers find their way by them; a short line does not slip through', () => {
+  const limit = new LogLimit(1);
+  limit.take(numbered(5_000));
+  const header: NewLine = { step: 2, kind: 'header', timestamp, text: 'pulumi update' };
+  expect(limit.take([line(''), header, line('short')])).toEqual([header]);
+  expect(limit.end().slice(-2)).toEqual([line(''), line('short')]);
+});
+
+test('the last line is kept however long it is', () => {
+  const limit = new LogLimit(1);
+  limit.take(numbered(5_000));
+  const long = line('é'.repeat(64 * 1024));
+  limit.take([long]);
+  expect(limit.end().at(-1)).toEqual(long);
+});
+
+test('a run whose log was cut goes on, and the control plane gets no more than it keeps', async () => {
+  await using setting = await RunSetting.create();
+  const run = setting.server.queue({ sandbox: { ...defaultRunSandbox, logMiB: 1 } });
+  await setting.start();
+  const sandbox = await setting.isolation.sandbox();
+  const say = (...texts: string[]) =>
+    sandbox.say(
+      ...texts.map(
+        (text): FrameFromExecutor => ({ type: 'log', step: 0, text, timestamp: new Date().toISOString() }),
+      ),
+    );
+  sandbox.say({ type: 'ready' });
+  await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
+  sandbox.say({ type: 'plan', steps: ['Get source'] });
+  for (let piece = 0; piece < 20; piece += 1) say(...Array.from({ length: 100 }, () => 'x'.repeat(2_000)));
+  say('error: this is why it failed');
+  sandbox.say({ type: 'result', outcome: 'failed', cause: 'program-error', message: 'It failed.' });
+  const { lastSequence } = await eventually(() => run.finish);
+  expect(lastSequence).toBe(run.lines.size);
+  expect(run.text.filter((text) => text.includes('reached its limit of 1 MiB'))).toHaveLength(1);
+  expect(run.text.at(-1)).toBe('error: this is why it failed');
+  const bytes = run.sortedLines.reduce((sum, { text }) => sum + Buffer.byteLength(text) + 64, 0);
+  expect(bytes).toBeLessThan(1024 * 1024);
+});
