@@ -1,3 +1,5 @@
+import { startupSnapshot } from 'node:v8';
+import { frameToExecutor } from '@slipway/core';
 import { openChannel } from './channel.ts';
 import { becomeLastVictim } from './memory-priority.ts';
 import { RunnerConnection } from './runner-connection.ts';
@@ -9,14 +11,24 @@ import { serveRunner } from './serve-runner.ts';
  */
 const channelFileDescriptor = 3;
 
-becomeLastVictim();
-// A command of the run has no say in when the executor ends: only the runner has.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+function main(): void {
+  becomeLastVictim();
+  // A command of the run has no say in when the executor ends: only the runner has.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
-serveRunner(new RunnerConnection(openChannel(channelFileDescriptor))).then(
-  () => process.exit(),
-  (error) => {
-    console.error('The executor lost the runner:', error);
-    process.exit(1);
-  },
-);
+  serveRunner(new RunnerConnection(openChannel(channelFileDescriptor))).then(
+    () => process.exit(),
+    (error) => {
+      console.error('The executor lost the runner:', error);
+      process.exit(1);
+    },
+  );
+}
+
+// The toolbox holds the executor as it is at this point, with all of its modules loaded.
+if (startupSnapshot.isBuildingSnapshot()) {
+  // zod compiles what it checks an object with at the first one, which takes a tenth of a second in an emulated machine.
+  const job = { stack: {}, deployment: {}, source: {}, options: {} };
+  frameToExecutor.safeParse({ type: 'job', job, network: { proxy: {} }, stepUser: {} });
+  startupSnapshot.setDeserializeMainFunction(main);
+} else main();

@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fileDigest } from '../src/setup/content-key.ts';
 import { runCommand } from '../src/setup/run-command.ts';
 import { ensureToolbox } from '../src/toolbox/ensure-toolbox.ts';
 import type { Toolbox } from '../src/toolbox/toolbox.ts';
@@ -29,7 +28,7 @@ async function inEmptyRoot(argv: readonly string[]): Promise<string> {
 }
 
 test('Node of the toolbox starts in a root without any library', async () => {
-  const node = toolbox.executorArgv.slice(0, -1);
+  const node = toolbox.executorArgv.slice(0, -2);
   expect(await inEmptyRoot([...node, '--print', 'process.version'])).toMatch(/^v24\./);
 });
 
@@ -38,8 +37,7 @@ test('the executor starts there too, and ends when nobody is at its channel', as
   await expect(inEmptyRoot(toolbox.executorArgv)).rejects.toThrow(/EBADF|The executor lost the runner/);
 });
 
-test('the digest is that of the file, and the same inputs give the same bytes', async () => {
-  expect(await fileDigest(toolbox.erofsPath)).toBe(toolbox.digest);
+test('the same inputs give the same digest', async () => {
   const again = await ensureToolbox({ cacheDirectory: join(folder, 'other-cache'), report });
   expect(again.erofsPath).not.toBe(toolbox.erofsPath);
   expect(again.digest).toBe(toolbox.digest);

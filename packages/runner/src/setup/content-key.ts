@@ -10,14 +10,24 @@ export function contentKey(parts: readonly string[]): string {
 
 /** Names and contents of all files below a folder, as parts of a key. For folders of source code. */
 export async function folderContents(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const paths = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort();
   const parts: string[] = [];
-  for (const path of paths) parts.push(path.slice(folder.length), await readFile(path, 'utf8'));
+  for (const path of await filesBelow(folder))
+    parts.push(path.slice(folder.length), await readFile(path, 'utf8'));
   return parts;
+}
+
+/** `sha256:…` of the names and contents of all files below a folder, however large they are. */
+export async function folderDigest(folder: string): Promise<string> {
+  const hash = createHash('sha256');
+  for (const path of await filesBelow(folder))
+    hash.update(`${path.slice(folder.length)} ${await fileDigest(path)}\n`);
+  return `sha256:${hash.digest('hex')}`;
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return files.map((entry) => join(entry.parentPath, entry.name)).sort();
 }
 
 /** A large file as a part of a key without reading it: an installed file changes with its size or time. */
