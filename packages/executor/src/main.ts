@@ -1,7 +1,7 @@
 import { startupSnapshot } from 'node:v8';
-import { frameToExecutor } from '@slipway/core';
 import { openChannel } from './channel.ts';
 import { becomeLastVictim } from './memory-priority.ts';
+import { rehearse } from './rehearse.ts';
 import { RunnerConnection } from './runner-connection.ts';
 import { serveRunner } from './serve-runner.ts';
 
@@ -25,10 +25,8 @@ function main(): void {
   );
 }
 
-// The toolbox holds the executor as it is at this point, with all of its modules loaded.
+// The toolbox holds the executor as it is then, with all of its modules loaded.
 if (startupSnapshot.isBuildingSnapshot()) {
-  // zod compiles what it checks an object with at the first one, which takes a tenth of a second in an emulated machine.
-  const job = { stack: {}, deployment: {}, source: {}, options: {} };
-  frameToExecutor.safeParse({ type: 'job', job, network: { proxy: {} }, stepUser: {} });
   startupSnapshot.setDeserializeMainFunction(main);
+  void rehearse();
 } else main();
