@@ -34,10 +34,17 @@ test('calls for the examples that never end take a bounded number of processes, 
   for (let count = 0; count < 16; count += 1) {
     const outgoing = request(`${server.url}/examples.git/git-upload-pack`, {
       method: 'POST',
-      headers: { 'content-type': 'application/x-git-upload-pack-request', 'content-length': 1000 },
+      headers: {
+        'content-type': 'application/x-git-upload-pack-request',
+        'content-length': 1000,
+        expect: '100-continue',
+      },
     });
     outgoing.on('error', () => undefined);
+    const taken = once(outgoing, 'continue');
     outgoing.flushHeaders();
+    // One after the other: a call that came after the one below would be refused, and hold nothing.
+    await taken;
     stuck.push(outgoing);
   }
   await vi.waitFor(async () => expect(await statusOfFetch()).toBe(503), { timeout: 20_000 });

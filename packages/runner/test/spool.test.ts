@@ -1,8 +1,6 @@
 import { appendFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { encodeFrame, type FrameFromExecutor, logLine } from '@slipway/core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
@@ -10,6 +8,7 @@ import { LogSpool, type NewLine } from '../src/log-spool/log-spool.ts';
 import { SpoolFolder } from '../src/log-spool/spool-folder.ts';
 import { SpoolSegments } from '../src/log-spool/spool-segments.ts';
 import { eventually, RunSetting } from './run-setting.ts';
+import { usedBytes } from './used-bytes.ts';
 
 let directory: string;
 beforeAll(async () => {
@@ -202,15 +201,4 @@ function within(work: Promise<void>, milliseconds: number): Promise<boolean> {
     work.then(() => true),
     new Promise<boolean>((resolve) => setTimeout(() => resolve(false), milliseconds)),
   ]);
-}
-
-/** What is in use after collections, off the heap included: what is off it goes after its owner, by another one. */
-async function usedBytes(): Promise<number> {
-  setFlagsFromString('--expose-gc');
-  for (let round = 0; round < 2; round += 1) {
-    runInNewContext('gc')();
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
 }
