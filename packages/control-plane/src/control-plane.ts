@@ -1,13 +1,14 @@
 import type { LeaseTiming } from '@slipway/core';
-import type { Database, DatabaseLocation } from './database/database.ts';
+import type { Database } from './database/database.ts';
+import type { DatabaseServer } from './database/database-server.ts';
 import type { CallsUnderWay } from './http/calls-under-way.ts';
 import type { RunSecrets } from './secrets/index.ts';
 
 /** What every slice of the control plane is given. The clock is passed in, so that tests need no waiting. */
 export interface ControlPlane {
   readonly db: Database;
-  /** For connections that a pool cannot give: LISTEN. */
-  readonly databaseLocation: DatabaseLocation;
+  /** Where it is, for connections that a pool cannot give (LISTEN), and how it is. */
+  readonly database: DatabaseServer;
   /** 32 bytes, kept outside the database: every encryption key is derived from it. */
   readonly masterKey: Buffer;
   /** What must not be told of a run. */

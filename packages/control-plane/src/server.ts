@@ -4,8 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { defaultLeaseSeconds, leaseTimingOf } from '@slipway/core';
 import { openBlobStorage } from './blobs/index.ts';
-import type { ControlPlane } from './control-plane.ts';
-import { checkDatabase, type DatabaseLocation, openDatabase } from './database/database.ts';
+import type { ControlPlane, Log } from './control-plane.ts';
+import { checkDatabase, openDatabase } from './database/database.ts';
+import { type DatabaseServer, databaseServerAt } from './database/database-server.ts';
 import { startEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { migrate } from './database/migrate.ts';
 import { dependencyCacheRoutes } from './dependency-caches/index.ts';
@@ -82,9 +83,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   await using opened = new AsyncDisposableStack();
   await mkdir(options.dataDirectory, { recursive: true, mode: 0o700 });
   const masterKey = await readMasterKey(options);
-  const databaseLocation = await locateDatabase(options, opened);
-  await migrate(databaseLocation);
-  const db = openDatabase(databaseLocation);
+  const app = createApp({ logger: options.logger ?? false, tls: options.tls });
+  const database = await openDatabaseServer(options, app.log, opened);
+  // Before a route is declared: those that are there already would not be held.
+  app.addHook('onRequest', () => database.ready());
+  await migrate(database.location);
+  const db = openDatabase(database.location);
   opened.defer(() => db.destroy());
   const adminToken = await keepToken(options, 'admin-token', (known) =>
     ensureAdministrator(db, options.organization, known),
@@ -93,11 +97,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     ensureDefaultPool(db, options.organization, known),
   );
 
-  const app = createApp({ logger: options.logger ?? false, tls: options.tls });
   const urls = { publicUrl: options.publicUrl ?? '', others: [] as string[] };
   const controlPlane: ControlPlane = {
     db,
-    databaseLocation,
+    database,
     masterKey,
     runSecrets: new RunSecrets(masterKey),
     urls,
@@ -162,15 +165,16 @@ function repeatedWork(controlPlane: ControlPlane, { keepRunsDays = 0 }: ServerOp
 }
 
 /** The user's own PostgreSQL, or an embedded one, which then stops with what is `opened`. */
-async function locateDatabase(
+async function openDatabaseServer(
   options: ServerOptions,
+  log: Log,
   opened: AsyncDisposableStack,
-): Promise<DatabaseLocation> {
+): Promise<DatabaseServer> {
   if (options.databaseUrl) {
     await checkDatabase(options.databaseUrl);
-    return { url: options.databaseUrl };
+    return databaseServerAt(options.databaseUrl);
   }
-  const embedded = await startEmbeddedPostgres(options.dataDirectory);
+  const embedded = await startEmbeddedPostgres(options.dataDirectory, log);
   opened.defer(() => embedded.stop());
   return embedded;
 }

@@ -9,7 +9,7 @@ let server: TestServer;
 let other: TestServer;
 beforeAll(async () => {
   server = await startTestServer({ leaseSeconds: 12 });
-  const location = server.server.controlPlane.databaseLocation;
+  const location = server.server.controlPlane.database.location;
   if ('url' in location) throw new Error('the database is not the embedded one');
   const { socketDirectory, databaseName, userName } = location;
   other = await startTestServer({
@@ -24,8 +24,7 @@ afterAll(async () => {
 });
 
 const registered = z.object({ leaseSeconds: z.number(), heartbeatSeconds: z.number() });
-/** The second to start has made the pool's token anew. */
-const register = (at: TestServer) => TestRunner.register(at, other.server.poolToken);
+const register = (at: TestServer) => TestRunner.register(at);
 const leaseOf = ({ expectCall }: TestServer) =>
   expectCall(
     registered,

@@ -148,7 +148,7 @@ test('what a run has decrypted is kept sealed, survives the control plane, and e
   const again = await startServer({
     ...{ dataDirectory: server.dataDirectory, host: '127.0.0.1', port: 0, organization },
     masterKey: controlPlane.masterKey.toString('base64'),
-    databaseUrl: urlOf(controlPlane.databaseLocation),
+    databaseUrl: urlOf(controlPlane.database.location),
   });
   const lines = [
     { sequence: 1, step: 0, kind: 'line', timestamp: new Date().toISOString(), text: printed() },
@@ -171,7 +171,7 @@ test('what a run has decrypted is kept sealed, survives the control plane, and e
   expect(await update.events(1)).toBe(403);
 });
 
-function urlOf(location: TestServer['server']['controlPlane']['databaseLocation']): string {
+function urlOf(location: TestServer['server']['controlPlane']['database']['location']): string {
   if ('url' in location) return location.url;
   const { socketDirectory, databaseName, userName } = location;
   return `postgres://${userName}@/${databaseName}?host=${encodeURIComponent(socketDirectory)}`;

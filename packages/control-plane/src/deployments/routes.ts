@@ -53,6 +53,7 @@ export function deploymentRoutes(app: FastifyInstance, controlPlane: ControlPlan
       status: 202,
       params: stackIdentity,
       body: z.record(z.string(), z.json()),
+      needsRoom: true,
     },
     async (call) => {
       const stack = await openStack(controlPlane, call.principal, call.params);

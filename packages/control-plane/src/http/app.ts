@@ -5,6 +5,7 @@ import Fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify';
+import { databaseFailure } from '../database/failures.ts';
 import { contentTooLarge, HttpError } from './errors.ts';
 
 /** Largest body after decompression: a state document of 20 MB fits several times. */
@@ -68,9 +69,11 @@ export function createApp(options: AppOptions): FastifyInstance {
     setTimeout(cutOff, timeouts.unreadMilliseconds).unref();
   });
   app.setErrorHandler((error: Error & { statusCode?: number; code?: string }, request, reply) => {
-    const status = error instanceof HttpError ? error.status : statusOf(error);
-    if (status >= 500) request.log.error({ err: error, url: request.url }, 'a call failed');
-    const message = messageOf(error, status, request);
+    const expected = error instanceof HttpError ? error : databaseFailure(error);
+    const status = expected?.status ?? statusOf(error);
+    // What ails the database is told once, by who watches it.
+    if (status >= 500 && !expected) request.log.error({ err: error, url: request.url }, 'a call failed');
+    const message = expected?.message ?? messageOf(error, status, request);
     reply.code(status).send({ code: status, message });
   });
   return app;

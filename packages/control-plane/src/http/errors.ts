@@ -19,3 +19,5 @@ export const notFound = (message: string) => new HttpError(404, message);
 export const contentTooLarge = (what: string, maximumBytes: number) =>
   new HttpError(413, `Content Too Large: ${what} has at most ${maximumBytes / 1024 / 1024} MiB.`);
 export const conflict = (message: string) => new HttpError(409, message);
+export const serviceUnavailable = (message: string) => new HttpError(503, message);
+export const insufficientStorage = (message: string) => new HttpError(507, message);

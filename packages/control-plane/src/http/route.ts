@@ -31,6 +31,8 @@ export interface RouteDefinition<Principal, Params, Query, Body> {
   readonly readsBody?: false;
   /** Largest body, where that is less than what the server takes at most. */
   readonly maximumBodyBytes?: number;
+  /** Whether it brings or begins what has to be kept: refused (507) while the disk of the database is all but full. */
+  readonly needsRoom?: true;
   /** Status of the answer when the handler sets none; 200, or 204 when the handler answers undefined. */
   readonly status?: number;
 }
@@ -60,6 +62,7 @@ export function route<Principal, Params = unknown, Query = unknown, Body = undef
       const bearer = bearerOf(request, access.scheme);
       const principal = await access.principalOf(controlPlane, bearer, request);
       callers.set(request, { principal, bearer });
+      if (definition.needsRoom) await controlPlane.database.requireRoom();
     },
     handler: async (request, reply) => {
       const caller = callers.get(request);

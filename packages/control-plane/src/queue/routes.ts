@@ -80,6 +80,8 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     { ...call('claim', poolToken), body: claimRequest },
     async ({ principal: pool, body, reply }) => {
       const runner = await knownRunner(pool, body.runnerId);
+      // It waits in the queue for what it would wait for in the hands of a runner: nothing that it says could be kept.
+      await controlPlane.database.requireRoom();
       const gone = AbortSignal.any([closing.signal, hungUp(reply)]);
       return waitForClaim({ controlPlane, workflows, wakeUp }, runner, body, gone);
     },
@@ -127,7 +129,8 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     }),
   );
 
-  route(app, controlPlane, { ...call('log', leaseToken), body: logRequest }, async ({ bearer, body }) =>
+  const log = { ...call('log', leaseToken), body: logRequest, needsRoom: true } as const;
+  route(app, controlPlane, log, async ({ bearer, body }) =>
     db.transaction().execute(async (tx) => {
       // The renewal locks the run: it cannot be taken from its runner between the check and the lines.
       const run = await renewLease(tx, bearer);
@@ -136,8 +139,9 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     }),
   );
 
-  route(app, controlPlane, { ...call('late-log', deliveryToken), body: lateLogRequest }, async (received) =>
-    takeLateLog(controlPlane, received.bearer, received.body.lines),
+  const lateLog = { ...call('late-log', deliveryToken), body: lateLogRequest, needsRoom: true } as const;
+  route(app, controlPlane, lateLog, async ({ bearer, body }) =>
+    takeLateLog(controlPlane, bearer, body.lines),
   );
 
   route(app, controlPlane, { ...call('lost', deliveryToken), body: lostRequest }, async ({ bearer }) =>

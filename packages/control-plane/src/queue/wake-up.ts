@@ -63,7 +63,7 @@ export class WakeUp {
   }
 
   async open(): Promise<void> {
-    const client = new pg.Client(connectionConfig(this.#controlPlane.databaseLocation));
+    const client = new pg.Client(connectionConfig(this.#controlPlane.database.location));
     this.#client = client;
     client.on('notification', ({ payload }) => (payload === aboutImages ? this.images : this.claims).wake());
     client.on('error', () => this.#lost(client));

@@ -23,6 +23,7 @@ export function checkpointRoutes(app: FastifyInstance, controlPlane: ControlPlan
       access: leaseToken,
       params: updateParams,
       readsBody: false,
+      needsRoom: true,
     },
     async ({ principal: lease, request }) => {
       if (await writeState(db, lease, await gzipBody(request), allUrls(urls))) return;
@@ -41,6 +42,7 @@ export function checkpointRoutes(app: FastifyInstance, controlPlane: ControlPlan
       access: leaseToken,
       params: updateParams,
       body: journalBody,
+      needsRoom: true,
     },
     async ({ principal: lease, body, bodyText }) => {
       const texts = elementsOf(bodyText, ['entries']);

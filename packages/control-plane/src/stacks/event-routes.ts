@@ -22,6 +22,7 @@ export function eventRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
       access: updateToken,
       params: updateParams,
       body: eventsBody,
+      needsRoom: true,
     },
     async ({ principal: update, body, bodyText }) => {
       const secrets = update.runId ? await runSecrets.patterns(db, update.runId) : undefined;

@@ -56,7 +56,14 @@ export function stackLifecycleRoutes(app: FastifyInstance, controlPlane: Control
   route(
     app,
     controlPlane,
-    { method: 'POST', path: projectPath, access: userToken, params: projectParams, body: createBody },
+    {
+      method: 'POST',
+      path: projectPath,
+      access: userToken,
+      params: projectParams,
+      body: createBody,
+      needsRoom: true,
+    },
     async ({ principal, params: { organization, project }, body, bodyText }) => {
       if (!principal.organizations.includes(organization))
         throw notFound(`Not Found: Organization '${organization}'`);

@@ -33,7 +33,13 @@ export function stateRoutes(app: FastifyInstance, controlPlane: ControlPlane): v
   route(
     app,
     controlPlane,
-    { method: 'POST', path: `${stackPath}/import`, access: userOrJobToken, params: stackParams },
+    {
+      method: 'POST',
+      path: `${stackPath}/import`,
+      access: userOrJobToken,
+      params: stackParams,
+      needsRoom: true,
+    },
     async ({ principal, params, bodyText }) => {
       const stack = await openStack(controlPlane, principal, params);
       const state = splitState(bodyText, allUrls(urls));

@@ -52,6 +52,7 @@ export function updateRoutes(
         access: userOrJobToken,
         params: stackParams,
         body: createBody,
+        needsRoom: true,
       },
       async ({ principal, params, body }) => {
         const stack = await openStack(controlPlane, principal, params);
@@ -75,7 +76,15 @@ export function updateRoutes(
   route(
     app,
     controlPlane,
-    { method: 'POST', path: updatePath, access: userOrJobToken, params: updateParams, body: startBody },
+    {
+      method: 'POST',
+      path: updatePath,
+      access: userOrJobToken,
+      params: updateParams,
+      body: startBody,
+      // Better not begun than resources made that no state tells of.
+      needsRoom: true,
+    },
     async ({ principal, params, body, request }) => {
       const update = await openUpdate(controlPlane, principal, params);
       const started = await startUpdate(controlPlane, update, body.tags ?? undefined, options.leaseSeconds);
