@@ -56,8 +56,13 @@ describe('a wrong command line ends with status 1 and a sentence that names the 
     [['server', '--lease-seconds', '5'], /lease of 5 s is not safe.*6 to 300.*--lease-seconds/],
     [['server', '--master-key', 'abc'], /master key must be base64 of 32 bytes/],
     [['server', '--data-dir', '/dev/null'], /data directory \/dev\/null cannot be used.*--data-dir/],
+    [['server', '--data-dir', '/proc/nope'], /data directory \/proc\/nope cannot be used.*--data-dir/],
     [['server', '--database-url', 'postgres://127.0.0.1:1/x'], /--database-url cannot be used.*ECONNREFUSED/],
     [['server'], /SLIPWAY_LOG_LEVEL is "loud".*debug, info, warn, error/, { SLIPWAY_LOG_LEVEL: 'loud' }],
+    [
+      ['runner', '--server', 'http://localhost:1', '--pool-token', 'x', '--data-dir', '/proc/a/b'],
+      /data directory \/proc\/a\/b cannot be used.*--data-dir/,
+    ],
     [['runner'], /--server is missing.*https:/],
     [['runner', '--server', 'http://localhost:1'], /--pool-token is missing.*\/pool-token/],
     [['runner', '--server', 'localhost', '--pool-token', 'x'], /"localhost" is not a URL/],

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { access, constants, mkdir, readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 
 /** The certificates (PEM) in a file that an option names. Throws an `Error` that names both. */
 export async function readCertificates(option: string, path: string): Promise<string> {
@@ -43,7 +44,7 @@ async function readNamedFile(option: string, path: string): Promise<string> {
 /** Makes the data directory unless it is there. Throws an `Error` for the user where it cannot be used. */
 export async function ensureDataDirectory(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeFolders(resolve(path));
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new Error(
@@ -51,6 +52,27 @@ export async function ensureDataDirectory(path: string): Promise<void> {
       { cause: error },
     );
   }
+}
+
+/**
+ * Makes a folder and those that it is in, as far as they are missing. Not by `mkdir` with `recursive`: Node.js tries for
+ * ever where a file system answers that there is no such folder to make, as /proc does (libuv retries with the parent,
+ * which is there).
+ */
+async function makeFolders(path: string): Promise<void> {
+  if (await isThere(path)) return;
+  await makeFolders(dirname(path));
+  await mkdir(path, { mode: 0o700 }).catch(async (error: unknown) => {
+    // Somebody else may have made it this moment.
+    if (!(await isThere(path))) throw error;
+  });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 function reasonOf(error: unknown): string {

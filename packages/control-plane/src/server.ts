@@ -21,7 +21,7 @@ import { ensureDefaultPool, poolRoutes } from './pools/index.ts';
 import { queueRoutes } from './queue/index.ts';
 import { type RepeatedWork, startRepeatedWork } from './repeated-work.ts';
 import { removeOld } from './retention.ts';
-import { RunSecrets } from './secrets/index.ts';
+import { checkMasterKey, RunSecrets } from './secrets/index.ts';
 import { endExpiredUpdates, stackRoutes } from './stacks/index.ts';
 
 export interface ServerOptions {
@@ -90,11 +90,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   await migrate(database.location);
   const db = openDatabase(database.location);
   opened.defer(() => db.destroy());
+  await checkMasterKey(db, masterKey);
   const adminToken = await keepToken(options, 'admin-token', (known) =>
     ensureAdministrator(db, options.organization, known),
   );
   const poolToken = await keepToken(options, 'pool-token', (known) =>
-    ensureDefaultPool(db, options.organization, known),
+    ensureDefaultPool({ db, masterKey }, options.organization, known),
   );
 
   const urls = { publicUrl: options.publicUrl ?? '', others: [] as string[] };

@@ -7,10 +7,8 @@ import { deploy, organization, startTestServer, TestRunner, type TestServer } fr
 import { TestUpdate } from './test-update.ts';
 
 let server: TestServer;
-let runner: TestRunner;
 beforeAll(async () => {
   server = await startTestServer();
-  runner = await TestRunner.register(server);
 });
 afterAll(() => server.stop());
 
@@ -37,7 +35,7 @@ const countOf = async (table: string, column: string, id: string) => {
 /** A run of a new deployment, which logs one line, makes an update with one event, and ends. */
 async function runDeployment(stack: string): Promise<{ runId: string; updateId: string }> {
   await deploy(server, stack);
-  const run = await runner.mustClaim();
+  const run = await (await TestRunner.register(server)).mustClaim();
   await run.log(0, '# Setup', 'a line');
   const update = await TestUpdate.start(server, stack, 'update', (await run.job()).jobToken);
   const event = { sequence: 0, timestamp: 1, stdoutEvent: { message: 'hello', color: 'never' } };
@@ -81,6 +79,8 @@ describe('with --keep-runs-days', () => {
     expect(history.updates).toHaveLength(2);
     const { version } = await deploy(server, stack);
     expect(version).toBe(4);
+    // The one that was there was not seen for longer than runners are kept.
+    const runner = await TestRunner.register(server);
     for (const _waiting of [3, 4]) await (await runner.mustClaim()).finish();
   });
 
@@ -91,7 +91,7 @@ describe('with --keep-runs-days', () => {
     await sql`UPDATE runs SET finished_at = finished_at - interval '31 days' WHERE state = 'finished'`.execute(
       server.server.controlPlane.db,
     );
-    const { databaseLocation } = server.server.controlPlane;
+    const { location: databaseLocation } = server.server.controlPlane.database;
     if ('url' in databaseLocation) throw new Error('the test wants an embedded database');
     const databaseUrl = `postgres://${databaseLocation.userName}@localhost/${databaseLocation.databaseName}?host=${databaseLocation.socketDirectory}`;
     const second = await startServer({
@@ -111,6 +111,42 @@ test('without it runs stay for ever', async () => {
   expect(await versionsOf(stack)).toEqual([1, 2]);
   expect(await countOf('run_log_lines', 'run_id', runId)).toBe(2);
   expect(await countOf('engine_events', 'update_id', updateId)).toBe(1);
+});
+
+test('runners that were not seen for a week go, unless they hold a run; their runs stay', async () => {
+  const stack = await server.makeStack('runners');
+  const idle = await TestRunner.register(server);
+  const busy = await TestRunner.register(server);
+  await deploy(server, stack);
+  const finished = await idle.mustClaim();
+  await finished.finish();
+  await deploy(server, stack);
+  const held = await busy.mustClaim();
+  await removeIn(6.9, 0);
+  expect(await countOf('runners', 'id', idle.runnerId)).toBe(1);
+  await removeIn(7.1, 0);
+  expect(await countOf('runners', 'id', idle.runnerId)).toBe(0);
+  expect(await countOf('runners', 'id', busy.runnerId)).toBe(1);
+  expect(await versionsOf(stack)).toEqual([1, 2]);
+  await held.finish();
+  await removeIn(7.1, 0);
+  expect(await countOf('runners', 'id', busy.runnerId)).toBe(0);
+  // Who comes back after that registers again: the answer says so.
+  await expect(busy.claim()).rejects.toThrow(/404.*register again/);
+});
+
+test('updates that nobody started go after a day, and no others', async () => {
+  const stack = await server.makeStack('unstarted');
+  const unstarted = (await TestUpdate.create(server, stack)).split('/').at(-1) ?? '';
+  const running = await TestUpdate.start(server, stack);
+  await removeIn(0.9, 0);
+  expect(await countOf('updates', 'id', unstarted)).toBe(1);
+  await removeIn(1.1, 0);
+  expect(await countOf('updates', 'id', unstarted)).toBe(0);
+  expect(await running.checkpoint('still there')).toBe(204);
+  await running.complete();
+  await removeIn(100, 0);
+  expect(await countOf('updates', 'id', running.path.split('/').at(-1) ?? '')).toBe(1);
 });
 
 test('the deployments of a removed stack go after a day, also without it', async () => {

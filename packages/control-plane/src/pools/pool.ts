@@ -1,7 +1,8 @@
+import { createHmac } from 'node:crypto';
 import type { Database } from '../database/database.ts';
 import type { Access } from '../http/access.ts';
 import { unauthorized } from '../http/errors.ts';
-import { hashToken, newToken } from '../identity/index.ts';
+import { hashToken } from '../identity/index.ts';
 
 export interface PoolRecord {
   readonly id: string;
@@ -12,11 +13,13 @@ export interface PoolRecord {
 const defaultPoolName = 'default';
 
 /**
- * Makes sure that the organization has a default pool, so that a run always has one to go to. Answers a new token when
- * `token` is not the pool's; the caller keeps it in a file.
+ * Makes sure that the organization has a default pool, so that a run always has one to go to. Answers its token; the
+ * caller keeps it in a file. It follows from the master key, so that every control plane on a database, and one that has
+ * lost the file, answers the same one, with which its runners go on. `token` is what the file holds: a pool keeps the one
+ * that it has.
  */
 export async function ensureDefaultPool(
-  db: Database,
+  { db, masterKey }: { readonly db: Database; readonly masterKey: Buffer },
   organization: string,
   token: string | undefined,
 ): Promise<string> {
@@ -34,7 +37,7 @@ export async function ensureDefaultPool(
       .where('is_default', '=', true)
       .executeTakeFirst();
     if (pool && token !== undefined && pool.token_hash.equals(hashToken(token))) return token;
-    const issued = newToken('slp-pool');
+    const issued = defaultPoolToken(masterKey, organizationId);
     const token_hash = hashToken(issued);
     if (pool) await tx.updateTable('pools').set({ token_hash }).where('id', '=', pool.id).execute();
     else {
@@ -51,6 +54,11 @@ export async function ensureDefaultPool(
     }
     return issued;
   });
+}
+
+function defaultPoolToken(masterKey: Buffer, organizationId: string): string {
+  const derived = createHmac('sha256', masterKey).update(`token of the default pool\0${organizationId}`);
+  return `slp-pool-${derived.digest('hex')}`;
 }
 
 /** The token with which runners join a pool and claim its runs. */

@@ -9,6 +9,7 @@ import { stateRoutes } from './state-routes.ts';
 import { type UpdateRouteOptions, updateRoutes } from './update-routes.ts';
 
 export { removeEvents } from './remove-events.ts';
+export { removeUnstartedUpdates } from './remove-unstarted.ts';
 export { findStack, openStack, type StackRecord, stackParams, stackPath } from './stack.ts';
 export { endExpiredUpdates, endUpdatesOfRun } from './update.ts';
 export { type UpdateRecord, updateInfo, updatesOfRun } from './update-info.ts';
