@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Benchmark } from './benchmark.ts';
+import { descendants, proportionalMegabytes } from './host-processes.ts';
 
 const settleMilliseconds = 10_000;
 const promisedMegabytes = 400;
@@ -39,37 +40,3 @@ export const idleMemory: Benchmark = {
     }
   },
 };
-
-interface HostProcess {
-  readonly id: number;
-  readonly parentId: number;
-  readonly command: string;
-}
-
-/** A process and everything that it started, directly or not. */
-async function descendants(id: number): Promise<HostProcess[]> {
-  const all = (
-    await Promise.all((await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(processOf))
-  ).flat();
-  const family = new Set([id]);
-  for (let size = 0; size !== family.size; ) {
-    size = family.size;
-    for (const each of all) if (family.has(each.parentId)) family.add(each.id);
-  }
-  return all.filter((each) => family.has(each.id));
-}
-
-async function processOf(name: string): Promise<HostProcess[]> {
-  try {
-    const status = await readFile(`/proc/${name}/status`, 'utf8');
-    const command = (await readFile(`/proc/${name}/cmdline`, 'utf8')).replaceAll('\0', ' ').slice(0, 80);
-    return [{ id: Number(name), parentId: Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]), command }];
-  } catch {
-    return []; // It ended while we looked.
-  }
-}
-
-async function proportionalMegabytes(id: number): Promise<number> {
-  const text = await readFile(`/proc/${id}/smaps_rollup`, 'utf8').catch(() => '');
-  return (Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1] ?? 0) * 1024) / 1e6;
-}

@@ -1,17 +1,21 @@
 import type { Benchmark } from './benchmark.ts';
 import { cacheRestore, cacheRestoreRead, cacheSave } from './cache-restore.ts';
+import { density } from './density.ts';
 import { destroy } from './destroy.ts';
 import { idleMemory } from './idle-memory.ts';
 import { imageWarm } from './image-warm.ts';
 import { runStart } from './run-start.ts';
 import { stateUpFirst, stateUpNoChange } from './state-up.ts';
+import { warmStart } from './warm-start.ts';
 
 const benchmarks: readonly Benchmark[] = [
   runStart,
+  warmStart,
   stateUpFirst,
   stateUpNoChange,
   destroy,
   idleMemory,
+  density,
   imageWarm,
   cacheRestore,
   cacheRestoreRead,

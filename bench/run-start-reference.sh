@@ -3,11 +3,12 @@
 # in a fresh virtual machine. The same volume, kernel, initramfs, devices and sizes as Slipway's, none of its code: the
 # second cpio archive replaces init by a shell script.
 #
-#   run-start-reference.sh KERNEL INITRAMFS IMAGE TOOLBOX TSC_KILOHERTZ CPUS MEMORY_MIB VOLUME_GIB
+#   run-start-reference.sh KERNEL INITRAMFS IMAGE TOOLBOX TSC_KILOHERTZ CPUS MEMORY_MIB VOLUME_GIB [SCRIPT]
 #
-# Prints the guest's console; the line that counts is "reference: hello". The machine ends by itself.
+# Prints the guest's console; the line that counts is "reference: hello". The machine ends with the script that Node runs.
 set -eu
 kernel=$1 initramfs=$2 image=$3 toolbox=$4 tsc=$5 cpus=$6 memory=$7 volume_gib=$8
+script=${9:-"console.log('reference: hello')"}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -41,13 +42,13 @@ $b mkdir -p /bundle/rootfs/slipway
 $b poweroff -f
 INIT
 chmod +x "$work/root/reference-init"
-cat > "$work/root/bundle/config.json" <<'CONFIG'
+cat > "$work/root/bundle/config.json" <<CONFIG
 {
   "ociVersion": "1.0.0",
   "process": {
     "cwd": "/", "user": { "uid": 0, "gid": 0 }, "env": ["PATH=/usr/bin:/bin"],
     "args": ["/slipway/lib/ld-linux-x86-64.so.2", "--library-path", "/slipway/lib", "/slipway/bin/node",
-             "-e", "console.log('reference: hello')"]
+             "-e", "$script"]
   },
   "root": { "path": "rootfs" },
   "mounts": [

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { SandboxSize } from '@slipway/core';
 import {
   cacheDirectory,
   createImageStore,
@@ -25,7 +26,7 @@ export const runStart: Benchmark = {
   description: `from the API's 202 to the executor's first log line, in a VM, against bare QEMU and crun (middle of ${rounds} rounds)`,
   maximumRatio: 1.15,
   measure: async (report) => {
-    const reference = await referenceCommand();
+    const reference = await referenceCommand(size);
     const slipway = await startSlipway({
       isolation: 'vm',
       cpus: size.cpus,
@@ -52,7 +53,8 @@ export const runStart: Benchmark = {
   },
 };
 
-async function referenceCommand(): Promise<string[]> {
+/** The script of the reference with its arguments, for machines of this size. */
+export async function referenceCommand(size: SandboxSize): Promise<string[]> {
   const cache = { cacheDirectory: cacheDirectory(process.env), report: () => undefined };
   const guest = await ensureGuest(cache);
   const image = await createImageStore(cache).resolve(defaultImageReference);
@@ -95,7 +97,7 @@ interface LogPage {
 }
 
 /** Seconds from the 202 to the first readable line after the header of the executor's first step. */
-async function timeRun(
+export async function timeRun(
   slipway: SlipwayUnderTest,
 ): Promise<{ seconds: number; phases: Record<string, number> }> {
   const created = await slipway.api('POST', `${stackPath}/deployments`, { operation: 'update' });

@@ -20,6 +20,8 @@ export interface SlipwayUnderTest {
   /** Working copy of the repository that runs fetch from `repositoryUrl`. */
   readonly workingCopy: string;
   readonly repositoryUrl: string;
+  /** How many sandboxes wait for runs, ready. */
+  readonly warmSandboxes: number;
   /** Commits everything in the working copy and publishes it. */
   publish(): Promise<void>;
   /** Runs the real CLI, in a folder of the working copy. */
@@ -67,6 +69,9 @@ export async function startSlipway(flags: Partial<UpFlags> = {}): Promise<Slipwa
     adminToken: slipway.adminToken,
     directory,
     workingCopy,
+    get warmSandboxes() {
+      return slipway.warmSandboxes;
+    },
     repositoryUrl: `http://slipway.internal${exampleRepositoryPath}`,
     publish: async () => {
       await git(['-C', workingCopy, 'add', '--all']);

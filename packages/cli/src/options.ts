@@ -116,6 +116,18 @@ export const sandboxOptions = () => [
     'executor image of runs that name none; auto: pulumi/pulumi when its registry answers, else the one built here',
   ).default('auto'),
   setting(
+    '--warm <count>',
+    'sandboxes that are started before there is a run for them, ready for the next ones of the usual size; their memory counts',
+  )
+    .argParser(wholeNumber)
+    .default(0),
+  setting(
+    '--warm-image <references>',
+    'executor images for which --warm keeps as many each (comma-separated; the default image when absent)',
+  )
+    .argParser(list)
+    .default([]),
+  setting(
     '--dependency-cache-gib <GiB>',
     'room for cached dependencies of projects, least recently read go first; 0 keeps none (20 when absent)',
   ).argParser(wholeNumber),

@@ -1,4 +1,3 @@
-import type { EgressPolicy } from '@slipway/core';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { startGateway } from './network/gateway.ts';
 import { createSandboxNetwork } from './network/pasta-network.ts';
@@ -6,10 +5,7 @@ import type { SandboxNetwork } from './network/sandbox-network.ts';
 import type { RunnerOptions } from './runner-options.ts';
 
 /** The network of one sandbox, with a gateway of its own that leads to the control plane. They end together. */
-export async function createGatedNetwork(
-  options: RunnerOptions,
-  egress: EgressPolicy,
-): Promise<SandboxNetwork> {
+export async function createGatedNetwork(options: RunnerOptions): Promise<SandboxNetwork> {
   const gateway = await startGateway({
     controlPlaneUrl: checkServerUrl(options.serverUrl, options.insecureHttp ?? false),
     ...(options.serverCertificateAuthority && { extraCertificates: options.serverCertificateAuthority }),
@@ -17,7 +13,6 @@ export async function createGatedNetwork(
   try {
     const network = await createSandboxNetwork({
       gatewayHostPort: gateway.port,
-      egress,
       allowedPrivateNetworks: options.allowedPrivateNetworks,
     });
     return {
@@ -26,6 +21,7 @@ export async function createGatedNetwork(
       namespacePath: network.namespacePath,
       gatewayAddress: network.gatewayAddress,
       nameserver: network.nameserver,
+      open: (policy) => network.open(policy),
       egress: () => network.egress(),
       destroy: async () => {
         await Promise.all([network.destroy(), gateway.close()]);

@@ -1,4 +1,4 @@
-import type { CacheTransfer, CapacityOptions, EgressPolicy, IsolationKind, SandboxSize } from '@slipway/core';
+import type { CacheTransfer, CapacityOptions, IsolationKind, SandboxSize } from '@slipway/core';
 import type { HostResources } from './capacity/host-resources.ts';
 import type { BlobFormat } from './dependency-cache/blob-format.ts';
 import type { EntryStore } from './dependency-cache/entry-store.ts';
@@ -42,6 +42,15 @@ export interface RunnerOptions {
   readonly dependencyCacheGiB?: number | undefined;
   /** Longest time from a sandbox's start to the executor's `ready`; by default three minutes. */
   readonly startDeadlineSeconds?: number;
+  /** Sandboxes that are started before there is a run for them; none when absent. */
+  readonly warm?: WarmOptions;
+}
+
+export interface WarmOptions {
+  /** How many wait for each image, of the size `size`. */
+  readonly count: number;
+  /** References, as runs name them; the default image when empty. */
+  readonly images: readonly string[];
 }
 
 export interface ProxyOptions {
@@ -61,8 +70,8 @@ export interface RunnerParts {
   readonly dependencyCache?: EntryStore;
   /** How entries travel to other hosts; those of a kind that is not named do not. */
   readonly blobFormats?: Readonly<Partial<Record<CacheTransfer, BlobFormat>>>;
-  /** A network for one sandbox, out of which it reaches what the policy allows. */
-  readonly createNetwork: (egress: EgressPolicy) => Promise<SandboxNetwork>;
+  /** A network for one sandbox, which is still to be opened. */
+  readonly createNetwork: () => Promise<SandboxNetwork>;
   /** Where runs execute, in one sentence; names software emulation where there is no hardware acceleration. */
   readonly isolationSentence: string;
   /** Removes what runs have left on the host that nobody ends any more. Answers what that was, a line each. */

@@ -51,7 +51,7 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
     toolbox,
     measureHost: () => measureHost(volumeFolder(options)),
     ...(dependencyCache && { dependencyCache, blobFormats }),
-    createNetwork: (egress) => createGatedNetwork(options, egress),
+    createNetwork: () => createGatedNetwork(options),
     isolationSentence: sentence,
     removeOrphans: () => removeOrphans(names),
     close: async () => {
@@ -66,6 +66,7 @@ export async function openRunnerParts(options: RunnerOptions, cacheDirectory: st
 async function checkHost(options: RunnerOptions): Promise<void> {
   checkServerUrl(options.serverUrl, options.insecureHttp ?? false);
   parseReference(options.defaultImage);
+  for (const reference of options.warm?.images ?? []) parseReference(reference);
   checkNetworks(options.allowedPrivateNetworks);
   const obstacle = await networkObstacle();
   if (obstacle === undefined) return;

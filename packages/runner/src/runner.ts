@@ -22,6 +22,7 @@ import { PauseWatch } from './pause.ts';
 import { type Claimed, Claims } from './run/claim.ts';
 import { LiveRun, type RunnerContext } from './run/live-run.ts';
 import { executeRun } from './run/run.ts';
+import { WarmPool, type WarmPoolOptions } from './run/warm-pool/warm-pool.ts';
 import type { ProxyOptions, RunnerOptions, RunnerParts } from './runner-options.ts';
 import { version } from './version.ts';
 
@@ -36,6 +37,8 @@ export interface Runner {
   readonly isolationSentence: string;
   /** How many runs execute now. */
   readonly liveRuns: number;
+  /** How many sandboxes wait for runs, ready. */
+  readonly warmSandboxes: number;
   /**
    * Claims nothing more, cancels what runs and gives it `graceSeconds` (by default each run's own grace), and answers
    * when every run is finished. Asking again with a shorter grace hurries it.
@@ -99,8 +102,9 @@ class PoolRunner implements Runner {
     this.#calls = calls;
     this.#pause = new PauseWatch(options.dataDirectory);
     this.#orphans = new OrphanWatch(parts, options.log);
+    const ledger = new CapacityLedger(options.isolation, options.capacity, parts.measureHost);
     this.#claims = new Claims(calls, {
-      ledger: new CapacityLedger(options.isolation, options.capacity, parts.measureHost),
+      ledger,
       pause: this.#pause,
       defaultSize: options.size,
       log: options.log,
@@ -110,6 +114,10 @@ class PoolRunner implements Runner {
     const { dataDirectory, serverUrl, log } = options;
     this.#lateDeliveries = new LateDeliveries({ dataDirectory, serverUrl, connection, log });
     this.#lateDeliveries.takeUpLeftBehind();
+    const clock = () => performance.now();
+    const { guestSilenceSeconds } = leaseTimingOf(registered.leaseSeconds);
+    const warmPool = openWarmPool({ options, parts, clock, ledger, pause: this.#pause }, guestSilenceSeconds);
+    this.#draining.signal.addEventListener('abort', () => void warmPool?.close(), { once: true });
     this.#context = {
       options,
       parts,
@@ -117,8 +125,9 @@ class PoolRunner implements Runner {
       network: networkSettings(options),
       lateDeliveries: this.#lateDeliveries,
       heartbeatSeconds: registered.heartbeatSeconds,
-      clock: () => performance.now(),
+      clock,
       sharedEntries,
+      warmPool,
     };
     const slots = Array.from({ length: options.slots }, () => this.#workSlot());
     const preparation = prepareImages(
@@ -129,6 +138,7 @@ class PoolRunner implements Runner {
       this.#draining.signal,
     );
     this.#stopped = Promise.all([...slots, preparation]).then(async () => {
+      await warmPool?.close();
       this.#pause.close();
       await this.#orphans.close();
       await this.#lateDeliveries.close();
@@ -144,6 +154,10 @@ class PoolRunner implements Runner {
 
   get liveRuns(): number {
     return this.#live.size;
+  }
+
+  get warmSandboxes(): number {
+    return this.#context.warmPool?.readyCount ?? 0;
   }
 
   stop(graceSeconds?: number): Promise<void> {
@@ -195,11 +209,14 @@ class PoolRunner implements Runner {
     const run = new LiveRun(this.#context, claim);
     run.phases.record('claim', this.#context.clock() - startedAt);
     this.#live.add(run);
+    const ownsProcessors = this.#context.warmPool?.runStarts();
+    if (ownsProcessors) void run.underWay.then(ownsProcessors);
     // Stopped while the claim was being answered: the run ends before it has done anything.
     if (this.#stopping.signal.aborted) run.cancellation.request('runner-shutdown', 0);
     try {
       await executeRun(run);
     } finally {
+      run.isUnderWay();
       this.#live.delete(run);
     }
   }
@@ -237,6 +254,17 @@ function openSharedEntries(options: RunnerOptions, parts: RunnerParts): SharedEn
     formats,
     failed: (error, what) => options.log.warn({ err: error }, what),
   });
+}
+
+function openWarmPool(
+  about: Omit<WarmPoolOptions, 'count' | 'kinds'>,
+  silenceSeconds: number,
+): WarmPool | undefined {
+  const { warm, defaultImage, size } = about.options;
+  if (warm === undefined || warm.count === 0) return undefined;
+  const images = new Set(warm.images.length > 0 ? warm.images : [defaultImage]);
+  const kinds = [...images].map((imageReference) => ({ imageReference, size, silenceSeconds }));
+  return new WarmPool({ ...about, count: warm.count, kinds });
 }
 
 /** The control plane does not know this runner: its database is another one than at the start. */

@@ -1,13 +1,15 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { egressRules } from '../src/network/egress-rules.ts';
 import { hostNameservers } from '../src/network/host-nameserver.ts';
-import { createSandboxNetwork } from '../src/network/pasta-network.ts';
+import { createOpenNetwork, createSandboxNetwork } from '../src/network/pasta-network.ts';
 import { hostTraces } from '../src/testing/host-traces.ts';
 import { onSmallInternet } from '../src/testing/small-internet.ts';
 
@@ -80,14 +82,41 @@ describe('out of a sandbox network', () => {
 describe('a sandbox network', () => {
   test('leaves nothing behind when it is destroyed, also when that is asked twice', async () => {
     const before = hostTraces(['slipway-network'], import.meta.dirname);
-    const network = await createSandboxNetwork({ gatewayHostPort: 9 });
+    const network = await createOpenNetwork({ gatewayHostPort: 9 });
     expect(hostTraces(['slipway-network'], import.meta.dirname).length).toBeGreaterThan(before.length);
     await Promise.all([network.destroy(), network.destroy()]);
     expect(hostTraces(['slipway-network'], import.meta.dirname)).toEqual(before);
   });
 
+  test('leads nowhere until it is opened, not even to the gateway, and leaves nothing when it never is', async () => {
+    const before = hostTraces(['slipway-network'], import.meta.dirname);
+    const gateway = createServer((_request, response) => response.end('the gateway')).listen(0, '127.0.0.1');
+    await once(gateway, 'listening');
+    const address = gateway.address();
+    const gatewayHostPort = typeof address === 'object' && address !== null ? address.port : 0;
+    const closed = await createSandboxNetwork({ gatewayHostPort });
+    const network = await createSandboxNetwork({ gatewayHostPort });
+    const ask = (...argv: string[]) => {
+      const [command = '', ...rest] = [...network.enter, 'busybox', 'timeout', '2', 'busybox', ...argv];
+      return promisify(execFile)(command, rest).then(
+        ({ stdout }) => stdout,
+        () => 'nothing',
+      );
+    };
+    const askGateway = () => ask('wget', '-q', '-O', '-', 'http://192.0.0.1/');
+    const askResolver = () => ask('nslookup', '-type=a', 'slipway.internal', network.nameserver);
+    expect(await Promise.all([askGateway(), askResolver()])).toEqual(['nothing', 'nothing']);
+    expect(await network.egress()).toMatchObject({ contacted: [], refused: [] });
+    await network.open({ mode: 'none' });
+    expect(await askGateway()).toBe('the gateway');
+    expect(await askResolver()).toContain('192.0.0.1');
+    await Promise.all([network.destroy(), closed.destroy()]);
+    gateway.close();
+    expect(hostTraces(['slipway-network'], import.meta.dirname)).toEqual(before);
+  });
+
   test('is served by nobody of this host: what reads the packets of a sandbox has no rights here', async () => {
-    const network = await createSandboxNetwork({ gatewayHostPort: 9 });
+    const network = await createOpenNetwork({ gatewayHostPort: 9 });
     const serving = hostTraces([], import.meta.dirname)
       .filter((line) => /^process \d+ (pasta|passt|dnsmasq)/.test(line))
       .map((line) => readFileSync(`/proc/${line.split(' ')[1]}/status`, 'utf8'));
@@ -121,7 +150,7 @@ describe('a sandbox network', () => {
     const path = process.env.PATH;
     process.env.PATH = '/nowhere';
     try {
-      await expect(createSandboxNetwork({ gatewayHostPort: 9 })).rejects.toThrow(/install passt, nftables/);
+      await expect(createOpenNetwork({ gatewayHostPort: 9 })).rejects.toThrow(/install passt, nftables/);
     } finally {
       process.env.PATH = path;
     }

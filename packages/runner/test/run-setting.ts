@@ -1,7 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Capacity, defaultCapacityOptions, defaultSandboxSize, type EgressRecord } from '@slipway/core';
+import {
+  type Capacity,
+  defaultCapacityOptions,
+  defaultSandboxSize,
+  type EgressPolicy,
+  type EgressRecord,
+} from '@slipway/core';
 import { archiveFormat } from '../src/dependency-cache/blob-format.ts';
 import { EntryStore } from '../src/dependency-cache/entry-store.ts';
 import { type Runner, type RunnerOptions, type RunnerParts, startRunner } from '../src/index.ts';
@@ -24,6 +30,10 @@ export class RunSetting implements AsyncDisposable {
     Promise.resolve({ contacted: [], refused: [], unlisted: { contacted: 0, refused: 0 } });
   /** Of sandbox networks. */
   readonly networks = { created: 0, destroyed: 0 };
+  /** What networks were opened for, in order. */
+  readonly openedFor: EgressPolicy[] = [];
+  /** What comes of opening a network. */
+  openNetwork: () => Promise<void> = () => Promise.resolve();
   images: Omit<RunnerParts['images'], 'isNearlyFull'> = {
     resolve: (reference) =>
       Promise.resolve({
@@ -94,6 +104,10 @@ export class RunSetting implements AsyncDisposable {
           namespacePath: '/nowhere',
           gatewayAddress: '127.0.0.1',
           nameserver: '127.0.0.53',
+          open: (policy) => {
+            this.openedFor.push(policy);
+            return this.openNetwork();
+          },
           egress: () => this.egress(),
           destroy: async () => {
             this.networks.destroyed += 1;

@@ -21,6 +21,8 @@ export interface RunnerFlags extends SizeFlags {
   insecureHttp?: boolean;
   /** A reference, or `auto`. */
   defaultImage: string;
+  warm?: number;
+  warmImage?: string[];
   dependencyCacheGib?: number;
   imageCacheGib?: number;
   registryIdentity?: 'host' | 'none';
@@ -84,6 +86,7 @@ export async function startRunnerFromFlags(
     allowedPrivateRegistries: flags.allowPrivateRegistries,
     dataDirectory: runnerDirectory(flags.dataDir),
     log: logTo(process.stderr, logLevel(process.env)),
+    warm: { count: flags.warm ?? 0, images: flags.warmImage ?? [] },
     dependencyCacheGiB: flags.dependencyCacheGib,
     imageCacheGiB: flags.imageCacheGib,
     usesHostIdentity: flags.registryIdentity !== 'none',

@@ -28,6 +28,8 @@ export interface Slipway {
   readonly isolationSentence: string;
   /** What whoever starts it should know about the size of its sandboxes. */
   readonly remarks: readonly string[];
+  /** How many sandboxes wait for runs, ready. */
+  readonly warmSandboxes: number;
   /** Claims no more runs, and answers when the last one has ended or the time for that is over. */
   drain(): Promise<void>;
   close(): Promise<void>;
@@ -50,6 +52,9 @@ export async function startAll(
       adminToken: server.adminToken,
       isolationSentence: runner.isolationSentence,
       remarks,
+      get warmSandboxes() {
+        return runner.warmSandboxes;
+      },
       drain: () => runner.drain(flags.drainSeconds ?? usualDrainSeconds),
       close: async () => {
         await runner.stop();

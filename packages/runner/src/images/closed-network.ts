@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { createSandboxNetwork } from '../network/pasta-network.ts';
+import { createOpenNetwork } from '../network/pasta-network.ts';
 import type { SandboxNetwork } from '../network/sandbox-network.ts';
 import { memberOf, privateNetworks } from '../network/special-networks.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
@@ -74,7 +74,7 @@ class ClosedNetwork implements PullNetwork {
 
   async #make(): Promise<SandboxNetwork> {
     const { allowedPrivateNetworks, resolverFile } = this.#options;
-    const network = await createSandboxNetwork({ allowedPrivateNetworks });
+    const network = await createOpenNetwork({ allowedPrivateNetworks });
     await mkdir(dirname(resolverFile), { recursive: true });
     await writeFile(resolverFile, `nameserver ${network.nameserver}\n`);
     return network;

@@ -1,3 +1,4 @@
+import { closedRules } from './egress-rules.ts';
 import { router } from './router.ts';
 
 /** Descriptors of the keeper beside the usual three. */
@@ -20,8 +21,9 @@ export interface KeeperScriptOptions {
  * runner's death (its standard input closes; `setpriv --pdeathsig` besides) or `destroy`. The network namespaces are
  * known by mounts in the process's private mount namespace only; nothing of them has a name on the host.
  *
- * The rules stand before the router is connected to either side. `pasta` and `dnsmasq` go to the background once they
- * serve, and then `ready` is told.
+ * Rules that let nothing through stand before the router is connected to either side. `pasta` goes to the background once
+ * it serves, and then `ready` is told. The rules of the run take their place when they come, in one transaction; when
+ * `dnsmasq` serves too, `open` is told.
  */
 export function keeperScript({ ipv6, nameserverOnLoopback }: KeeperScriptOptions): string {
   const { sandboxInterface: sandbox } = router;
@@ -44,6 +46,7 @@ export function keeperScript({ ipv6, nameserverOnLoopback }: KeeperScriptOptions
   ];
   return `
 set -eu
+read -r process _ < /proc/self/stat
 mount -t tmpfs -o size=64k,mode=700 tmpfs /tmp
 : > ${namespacePaths.router}
 : > ${namespacePaths.sandbox}
@@ -57,7 +60,9 @@ unshare --net sh -euc '
   mount --bind /proc/self/ns/net ${namespacePaths.router}
   echo 1 > /proc/sys/net/ipv4/ip_forward
   echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
-  cat <&${rulesDescriptor} | nft -f -
+  nft -f - << RULES
+${closedRules}
+RULES
   echo filtered
   unshare --net sh -euc "
     mount --bind /proc/self/ns/net ${namespacePaths.sandbox}
@@ -69,16 +74,19 @@ COMMANDS
   ip -batch - << COMMANDS
 ${inRouter.join('\n')}
 COMMANDS
+  echo connected
+  cat <&${rulesDescriptor} | nft -f -
   setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+net_admin,+net_bind_service \\
     dnsmasq --conf-file=- <&${resolverConfigurationDescriptor} 2>&${resolverLogDescriptor}
   echo serving
 ' | {
   read -r filtered
   pasta --netns ${namespacePaths.router} --netns-only ${pastaArguments({ ipv6, nameserverOnLoopback }).join(' ')}
+  read -r connected
+  echo "ready $process"
   read -r serving
 }
-read -r process _ < /proc/self/stat
-echo "ready $process"
+echo open
 exec cat
 `;
 }

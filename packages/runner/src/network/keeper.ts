@@ -16,6 +16,10 @@ import {
 export interface KeeperOptions extends KeeperScriptOptions {
   /** Arguments of unshare(1) that give the user namespace ids besides root's. */
   readonly userMapping: readonly string[];
+}
+
+/** What decides where a network leads. */
+export interface Opening {
   /** For `nft -f`. */
   readonly rules: string;
   readonly resolverConfiguration: string;
@@ -27,6 +31,8 @@ export interface Keeper {
   readonly processId: number;
   /** What the resolver logs. */
   readonly resolverLog: Readable;
+  /** Opens the network, once. Throws `SandboxStartError` with what is wrong. */
+  open(opening: Opening): Promise<void>;
   /** Ends it and everything that it holds. */
   end(): Promise<void>;
 }
@@ -56,22 +62,36 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     detached: true, // Out of reach of a terminal's Ctrl-C, as the sandbox that it serves.
   });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  give(child, rulesDescriptor, options.rules);
-  give(child, resolverConfigurationDescriptor, options.resolverConfiguration);
   const resolverLog = child.stdio.at(resolverLogDescriptor);
   if (!(resolverLog instanceof Readable)) throw new Error('the keeper was started without its pipes');
   resolverLog.on('error', () => {});
-
-  const processId = await readyProcess(child).catch(async (error: unknown) => {
+  const words = new KeeperWords(child);
+  const kill = async () => {
     resolverLog.resume();
     child.kill('SIGKILL');
     await ended;
+  };
+
+  const ready = await words.hear(/^ready (\d+)\n/m).catch(async (error: unknown) => {
+    await kill();
     throw await explainFailure(error);
   });
+  let isOpening = false;
   return {
-    processId,
+    processId: Number(ready[1]),
     resolverLog,
+    async open({ rules, resolverConfiguration }) {
+      isOpening = true;
+      const opened = words.hear(/^open\n/m);
+      give(child, rulesDescriptor, rules);
+      give(child, resolverConfigurationDescriptor, resolverConfiguration);
+      await opened.catch(async (error: unknown) => {
+        throw await explainFailure(error);
+      });
+    },
     async end() {
+      // It waits for its rules, and does not see that its standard input ends.
+      if (!isOpening) return kill();
       child.stdin?.end();
       const impatience = setTimeout(() => child.kill('SIGKILL'), endDeadlineMilliseconds);
       await ended;
@@ -122,29 +142,47 @@ async function explainFailure(error: unknown): Promise<SandboxStartError> {
   });
 }
 
-/** The host's id of the keeper's first process, once the network serves. Rejects with what it complained of. */
-function readyProcess(keeper: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
-    let output = '';
-    let errors = '';
-    const fail = (what: string, cause?: Error) => {
-      clearTimeout(deadline);
-      const particulars = errors.replaceAll(/^Failed to send \d+ bytes to syslog\n?/gm, '').trim();
-      reject(new Error(particulars === '' ? what : `${what} (${particulars})`, { cause }));
-    };
-    const deadline = setTimeout(() => fail('it took too long'), startDeadlineMilliseconds);
-    keeper.once('error', (error) => fail(error.message, error));
-    keeper.once('close', (code, signal) => fail(`it ended with ${signal ?? `status ${code}`}`));
+/** What a keeper says: words that were agreed upon on standard output, complaints on standard error. */
+class KeeperWords {
+  readonly #keeper: ChildProcess;
+  #output = '';
+  #errors = '';
+  #look: () => void = () => {};
+
+  constructor(keeper: ChildProcess) {
+    this.#keeper = keeper;
+    keeper.on('error', () => {}); // Whoever listens to it hears of that; afterwards it is of no interest.
     keeper.stdin?.on('error', () => {});
     keeper.stderr?.on('data', (chunk: Buffer) => {
-      errors = (errors + chunk.toString()).slice(-keptErrorCharacters);
+      this.#errors = (this.#errors + chunk.toString()).slice(-keptErrorCharacters);
     });
     keeper.stdout?.on('data', (chunk: Buffer) => {
-      output = (output + chunk.toString()).slice(0, keptErrorCharacters);
-      const ready = /^ready (\d+)\n/m.exec(output);
-      if (ready === null) return;
-      clearTimeout(deadline);
-      resolve(Number(ready[1]));
+      this.#output = (this.#output + chunk.toString()).slice(0, keptErrorCharacters);
+      this.#look();
     });
-  });
+  }
+
+  /** Settles once it has said this. Rejects with what it complained of when it ends before, or takes too long. */
+  hear(words: RegExp): Promise<RegExpExecArray> {
+    const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
+    const fail = (what: string, cause?: Error) => {
+      const particulars = this.#errors.replaceAll(/^Failed to send \d+ bytes to syslog\n?/gm, '').trim();
+      reject(new Error(particulars === '' ? what : `${what} (${particulars})`, { cause }));
+    };
+    const failed = (error: Error) => fail(error.message, error);
+    const ended = (code: number | null, signal: string | null) =>
+      fail(`it ended with ${signal ?? `status ${code}`}`);
+    const deadline = setTimeout(() => fail('it took too long'), startDeadlineMilliseconds);
+    this.#keeper.once('error', failed).once('close', ended);
+    this.#look = () => {
+      const said = words.exec(this.#output);
+      if (said !== null) resolve(said);
+    };
+    this.#look();
+    if (this.#keeper.exitCode !== null || this.#keeper.signalCode !== null) fail('it has ended');
+    return promise.finally(() => {
+      clearTimeout(deadline);
+      this.#keeper.off('error', failed).off('close', ended);
+    });
+  }
 }

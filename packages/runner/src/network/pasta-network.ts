@@ -19,9 +19,7 @@ import { subordinateIds } from './subordinate-ids.ts';
 export interface SandboxNetworkOptions {
   /** TCP port on the host's 127.0.0.1 at which the sandbox's gateway listens; absent where there is none. */
   readonly gatewayHostPort?: number;
-  /** What the run may reach; every public address when absent. */
-  readonly egress?: EgressPolicy;
-  /** CIDRs that may be reached although they are private, as far as `egress` goes: registries, git servers, proxies. */
+  /** CIDRs that may be reached although they are private, as far as the policy goes: registries, git servers, proxies. */
   readonly allowedPrivateNetworks?: readonly string[];
 }
 
@@ -29,36 +27,39 @@ const run = promisify(execFile);
 const queryTimeoutMilliseconds = 5_000;
 const maximumAnswerBytes = 32 * 1024 * 1024;
 
+/** As `createSandboxNetwork`, opened for `policy`. */
+export async function createOpenNetwork(
+  options: SandboxNetworkOptions,
+  policy: EgressPolicy = { mode: 'open' },
+): Promise<SandboxNetwork> {
+  const network = await createSandboxNetwork(options);
+  try {
+    await network.open(policy);
+    return network;
+  } catch (error) {
+    await network.destroy();
+    throw error;
+  }
+}
+
 /**
  * Makes the network of one sandbox: two network namespaces inside a user namespace, so that no root is needed. One is the
  * sandbox's, the other its router: connected by `pasta` (user-mode networking), filtered by nftables, with dnsmasq as
- * the sandbox's resolver (router.ts).
+ * the sandbox's resolver (router.ts). Until it is opened its rules let nothing through, and there is no resolver.
  *
  * Everything dies with the calling process, however it ends. Throws `SandboxStartError` when a tool is missing or the
- * host does not allow it, and a `RangeError` for an allowed network that is none.
+ * host does not allow it; `open` throws a `RangeError` for an allowed network that is none.
  */
 export async function createSandboxNetwork(options: SandboxNetworkOptions): Promise<SandboxNetwork> {
-  const { gatewayHostPort, egress: policy = { mode: 'open' }, allowedPrivateNetworks = [] } = options;
-  const hostAddresses = ownAddresses();
-  const ipv6 = hostAddresses.some((address) => address.includes(':') && !address.startsWith('fe80:'));
-  const [first = '', ...others] = hostNameservers((path) =>
-    existsSync(path) ? readFileSync(path, 'utf8') : null,
-  );
-  const onLoopback = isLoopback(first);
-  const nameservers = onLoopback
-    ? [router.hostLoopback]
-    : [first, ...others].filter((address) => address !== '');
-
+  const { gatewayHostPort, allowedPrivateNetworks = [] } = options;
+  const ipv6 = ownAddresses().some((address) => address.includes(':') && !address.startsWith('fe80:'));
+  const { loopback } = askedNameservers();
   const subordinate = await subordinateIds();
   const keeper = await startKeeper({
     userMapping: subordinate.mapping,
     ipv6,
-    nameserverOnLoopback: onLoopback ? first : undefined,
-    rules: egressRules({ policy, nameservers, hostAddresses, allowedPrivateNetworks, gatewayHostPort }),
-    resolverConfiguration: resolverConfiguration(policy, nameservers),
+    nameserverOnLoopback: loopback,
   });
-  const resolverLog = new ResolverLog({ refusesNames: policy.mode !== 'open', now: () => new Date() });
-  createInterface({ input: keeper.resolverLog }).on('line', (line) => resolverLog.read(line));
 
   // Held open by descriptor: a path with a process id could come to mean another process's namespace.
   const open = (path: string) => openSync(`/proc/${keeper.processId}/${path}`, 'r');
@@ -66,6 +67,8 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
   const routed = open(`root${namespacePaths.router}`);
   const user = open('ns/user');
   const enter = (network: number) => enterCommand(user, network);
+  let resolverLog: ResolverLog | undefined;
+  let hostAddresses: readonly string[] = [];
   let destroyed: Promise<void> | undefined;
 
   return {
@@ -74,8 +77,21 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
     namespacePath: `/proc/${process.pid}/fd/${sandbox}`,
     gatewayAddress: router.address,
     nameserver: router.address,
+    async open(policy) {
+      // What is true of the host now: a sandbox may have waited for its run.
+      hostAddresses = ownAddresses();
+      const { nameservers } = askedNameservers();
+      const log = new ResolverLog({ refusesNames: policy.mode !== 'open', now: () => new Date() });
+      createInterface({ input: keeper.resolverLog }).on('line', (line) => log.read(line));
+      await keeper.open({
+        rules: egressRules({ policy, nameservers, hostAddresses, allowedPrivateNetworks, gatewayHostPort }),
+        resolverConfiguration: resolverConfiguration(policy, nameservers),
+      });
+      resolverLog = log;
+    },
     async egress() {
       if (destroyed) throw new Error('the network is gone, and with it the record of where it led');
+      if (!resolverLog) return { contacted: [], refused: [], unlisted: { contacted: 0, refused: 0 } };
       const [command = '', ...rest] = [...enter(routed), 'nft', ...contactQuery];
       const { stdout: counted } = await run(command, rest, {
         timeout: queryTimeoutMilliseconds,
@@ -92,6 +108,15 @@ export async function createSandboxNetwork(options: SandboxNetworkOptions): Prom
       return destroyed;
     },
   };
+}
+
+/** Whom a sandbox's resolver asks, and which of them is on the host's loopback, where pasta has to lead to it. */
+function askedNameservers(): { nameservers: string[]; loopback: string | undefined } {
+  const [first = '', ...others] = hostNameservers((path) =>
+    existsSync(path) ? readFileSync(path, 'utf8') : null,
+  );
+  if (isLoopback(first)) return { nameservers: [router.hostLoopback], loopback: first };
+  return { nameservers: [first, ...others].filter((address) => address !== ''), loopback: undefined };
 }
 
 /** Root enters a network namespace directly; everybody else has to become the user namespace's root first. */

@@ -1,8 +1,9 @@
-import type { EgressRecord } from '@slipway/core';
+import type { EgressPolicy, EgressRecord } from '@slipway/core';
 
 /**
- * The network of one sandbox: a network namespace of its own on the host. Out of it, what the run's egress policy allows
- * can be reached and the gateway; nothing of the host, no link-local and no private address.
+ * The network of one sandbox: a network namespace of its own on the host. Out of it nothing can be reached until it is
+ * opened, and then what the egress policy allows and the gateway; nothing of the host, no link-local and no private
+ * address.
  */
 export interface SandboxNetwork {
   /**
@@ -17,6 +18,8 @@ export interface SandboxNetwork {
   readonly gatewayAddress: string;
   /** Name server that answers inside the namespace. */
   readonly nameserver: string;
+  /** From now on it leads where `policy` says. Once: a network is one run's. */
+  open(policy: EgressPolicy): Promise<void>;
   /** Where the sandbox went until now, and where it was not let. Rejects once the network is destroyed. */
   egress(): Promise<EgressRecord>;
   /** Ends the namespace and every process that served it. */

@@ -1,8 +1,8 @@
-import type { Executor } from './boot.ts';
 import type { RunCache } from './cache/run-cache.ts';
 import { networkSettingsOf } from './egress-policy.ts';
 import type { LiveRun } from './live-run.ts';
-import type { Prepared } from './prepare.ts';
+import type { Prepared } from './prepared.ts';
+import type { Executor } from './start-executor.ts';
 
 /**
  * Fetches the job with its secrets and sends it down the channel: only now, when the executor waits for it, and

@@ -1,12 +1,12 @@
 import { type FrameFromExecutor, ProtocolViolation } from '@slipway/core';
 import type { NewLine } from '../log-spool/log-spool.ts';
-import { type Executor, endedWithoutResult } from './boot.ts';
 import type { CacheFrame } from './cache/entry-transfer.ts';
 import type { RunCache } from './cache/run-cache.ts';
 import { cancelledEnding } from './cancellation.ts';
 import { Conversation, normalTimestamp } from './conversation.ts';
 import type { Ending } from './ending.ts';
 import type { LiveRun } from './live-run.ts';
+import { type Executor, endedWithoutResult } from './start-executor.ts';
 
 /**
  * Listens to the executor until it gives its result. Lines are in the spool before more is read, so a full spool holds
@@ -29,7 +29,10 @@ export async function execute(
     try {
       for (const frame of frames) {
         conversation.check(frame, Date.now());
-        if (frame.type === 'log') endFirstLogLine();
+        if (frame.type === 'log') {
+          endFirstLogLine();
+          run.isUnderWay();
+        }
         if (frame.type === 'result') result = frame;
         else if (isCacheFrame(frame)) await run.unlessStopped(hearOfCache(cache, frame));
         else lines.push(...hear(run, frame));

@@ -10,9 +10,9 @@ interface Resource {
 }
 
 /**
- * What one run holds on the host, to be destroyed in the opposite order. Nothing is dropped when destroying fails: it
- * is tried until it succeeds, and until then the stack stays the run's. A stack must rather wait for an operator than
- * be given away while something may still work on it.
+ * What one run, or a sandbox that waits for one, holds on the host, to be destroyed in the opposite order. Nothing is
+ * dropped when destroying fails: it is tried until it succeeds, and until then the stack stays the run's. A stack must
+ * rather wait for an operator than be given away while something may still work on it.
  */
 export class HeldResources {
   readonly #resources: Resource[] = [];
@@ -36,6 +36,11 @@ export class HeldResources {
       },
     });
     return making;
+  }
+
+  /** All that is held now is somebody else's to destroy. */
+  forget(): void {
+    this.#resources.length = 0;
   }
 
   /** Answers when all is destroyed. */

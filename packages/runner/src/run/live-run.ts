@@ -28,6 +28,7 @@ import { Lease } from './lease.ts';
 import { type MonotonicClock, Phases } from './phases.ts';
 import { RunReport } from './report.ts';
 import { TimeLimitWatch } from './time-limits.ts';
+import type { WarmPool } from './warm-pool/warm-pool.ts';
 
 /** What every run of one runner shares. */
 export interface RunnerContext {
@@ -41,6 +42,8 @@ export interface RunnerContext {
   readonly clock: MonotonicClock;
   /** What this host shares of the dependency caches; undefined where it keeps none. */
   readonly sharedEntries: SharedEntries | undefined;
+  /** Sandboxes that wait for runs; undefined where none are kept. */
+  readonly warmPool: WarmPool | undefined;
 }
 
 /** One run that this runner holds, from claim to finish: what its stages share. */
@@ -64,6 +67,7 @@ export class LiveRun {
   /** Set as soon as there is one. */
   sandbox: Sandbox | undefined;
   readonly #stop = new AbortController();
+  readonly #underWay = Promise.withResolvers<void>();
   #secrets: SecretPatterns = maskPatterns([]);
 
   constructor(context: RunnerContext, claim: ClaimResponse) {
@@ -113,6 +117,15 @@ export class LiveRun {
 
   get size(): SandboxSize {
     return completeSize(this.outline.sandbox.size, this.context.options.size);
+  }
+
+  /** Settles when the executor has told its first line. */
+  get underWay(): Promise<void> {
+    return this.#underWay.promise;
+  }
+
+  isUnderWay(): void {
+    this.#underWay.resolve();
   }
 
   /** Aborted when the run must end before it has a result; the reason is the error that says why. */

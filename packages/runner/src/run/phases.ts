@@ -1,5 +1,7 @@
 /**
  * The phases of a run whose time is measured. `claim`: the claim call, waiting included. `image` and `network` overlap.
+ * `warm`: until a sandbox that was started ahead of time was the run's; it has neither `network`, `sandbox`, `boot` nor
+ * `ready`.
  * `sandbox`: volume made and process started on the host. `boot`: until the executor's process was started inside.
  * `ready`: until it said so. `firstLogLine`: from the job to the executor's first line. `execute`: from the job to the
  * result. `destroy`: until the sandbox was proven gone.
@@ -8,6 +10,7 @@ export type Phase =
   | 'claim'
   | 'image'
   | 'network'
+  | 'warm'
   | 'sandbox'
   | 'boot'
   | 'ready'

@@ -1,36 +1,45 @@
-import type { Image } from '../images/image.ts';
+import type { EgressPolicy } from '@slipway/core';
 import type { HeldImage, ImageProgress } from '../images/image-store.ts';
-import type { SandboxNetwork } from '../network/sandbox-network.ts';
 import { egressPolicyOf } from './egress-policy.ts';
 import type { LiveRun } from './live-run.ts';
+import { holdNetwork, type Prepared, type PreparedStart } from './prepared.ts';
+import { takeWaiting } from './take-waiting.ts';
 
-export interface Prepared {
-  readonly image: Image;
-  readonly network: SandboxNetwork;
+/**
+ * Makes ready what a sandbox is attached to: the image, converted once per digest, and a network of its own. Or takes
+ * a sandbox that was started ahead of time, where one fits.
+ */
+export async function prepare(run: LiveRun): Promise<Prepared> {
+  await run.report.setup('Preparing environment');
+  const policy = egressPolicyOf(run);
+  const resolving = resolveImage(run);
+  let prepared: Prepared;
+  try {
+    prepared = (await takeWaiting(run, policy, resolving)) ?? (await makeReady(run, policy, resolving));
+  } catch (error) {
+    // The end of a run does not wait for its image, which others may want.
+    resolving.then(({ release }) => release()).catch(() => undefined);
+    throw error;
+  }
+  run.resources.hold('image', resolving, ({ release }) => release());
+  const { reference, digest } = prepared.image;
+  await run.report.setup(`Executor image "${reference}" (${digest})`);
+  return prepared;
 }
 
-/** Makes ready what a sandbox is attached to: the image, converted once per digest, and a network of its own. */
-export async function prepare(run: LiveRun): Promise<Prepared> {
-  const { parts } = run.context;
-  await run.report.setup('Preparing environment');
-  const making = parts.createNetwork(egressPolicyOf(run));
-  const network = run.resources.hold('network', making, async (made) => {
-    await run.egress.read(made, (text) => run.mask(text));
-    await made.destroy();
-  });
-  const resolving = resolveImage(run);
-  const [image, ownNetwork] = await run
-    .unlessStopped(
-      Promise.all([run.phases.measure('image', resolving), run.phases.measure('network', network)]),
-    )
-    .catch((error: unknown) => {
-      // The end of a run does not wait for its image, which others may want.
-      resolving.then(({ release }) => release()).catch(() => undefined);
-      throw error;
-    });
-  run.resources.hold('image', resolving, ({ release }) => release());
-  await run.report.setup(`Executor image "${image.reference}" (${image.digest})`);
-  return { image, network: ownNetwork };
+async function makeReady(
+  run: LiveRun,
+  policy: EgressPolicy,
+  resolving: Promise<HeldImage>,
+): Promise<PreparedStart> {
+  const { parts, warmPool } = run.context;
+  const making = run.phases.measure('network', holdNetwork(run, parts.createNetwork()));
+  const [image, network] = await run.unlessStopped(
+    Promise.all([run.phases.measure('image', resolving), making, warmPool?.makeRoom(run.size)]),
+  );
+  const opened = network.open(policy);
+  opened.catch(() => undefined);
+  return { image, network, opened };
 }
 
 async function resolveImage(run: LiveRun): Promise<HeldImage> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { EgressPolicy, EgressRecord, SandboxSize } from '@slipway/core';
 import type { Isolation, Sandbox, SandboxSpec } from '../isolation/isolation.ts';
 import { type Gateway, startGateway } from '../network/gateway.ts';
-import { createSandboxNetwork } from '../network/pasta-network.ts';
+import { createOpenNetwork } from '../network/pasta-network.ts';
 import type { SandboxNetwork } from '../network/sandbox-network.ts';
 import { hostTraces } from './host-traces.ts';
 import { buildTinyImage } from './tiny-image.ts';
@@ -75,10 +75,7 @@ export class SandboxBench {
     const gateway = await startGateway({
       controlPlaneUrl: new URL(`http://127.0.0.1:${this.controlPlanePort}`),
     });
-    const network = await createSandboxNetwork({
-      gatewayHostPort: gateway.port,
-      egress: differences.egress ?? { mode: 'open' },
-    });
+    const network = await createOpenNetwork({ gatewayHostPort: gateway.port }, differences.egress);
     const spec: SandboxSpec = {
       id: `${this.#idPrefix}${++this.#count}`,
       image: this.#parts.image,

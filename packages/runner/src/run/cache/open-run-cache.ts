@@ -1,5 +1,5 @@
 import type { LiveRun } from '../live-run.ts';
-import type { Prepared } from '../prepare.ts';
+import type { Prepared } from '../prepared.ts';
 import { RunCache } from './run-cache.ts';
 
 /**

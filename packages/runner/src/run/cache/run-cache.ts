@@ -10,8 +10,8 @@ import { type EntryIdentity, entryName } from '../../dependency-cache/entry-iden
 import type { EntryStore, KeptEntry } from '../../dependency-cache/entry-store.ts';
 import type { SharedEntries } from '../../dependency-cache/shared-entries.ts';
 import type { RunnerLog } from '../../runner-options.ts';
-import type { Executor } from '../boot.ts';
 import type { ExecutorChannel } from '../executor-channel.ts';
+import type { Executor } from '../start-executor.ts';
 import { ArchiveTransfer } from './archive-transfer.ts';
 import { DeviceTransfer } from './device-transfer.ts';
 import { type CacheFrame, type EntryTransfer, EntryUnavailable } from './entry-transfer.ts';
