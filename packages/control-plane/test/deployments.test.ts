@@ -299,15 +299,20 @@ test('a run tells why it ended, where it ran, and how long its phases took', asy
     ...{ kernelRelease: '6.18', bootId: 'b' },
   };
   const steps = [{ name: 'Setup', status: 'failed', startedAt: null, updatedAt: null }];
-  await run.call('steps', { steps, sandbox });
+  await run.call('steps', { steps: [{ ...steps[0], name: 'Setup\u001b[2J' }], sandbox });
   await run.finish({
-    ...{ outcome: 'failed', cause: 'image-unavailable', message: 'No image\0 "x".' },
+    ...{ outcome: 'failed', cause: 'image-unavailable', message: 'No image\0 "x\u001b]0;title\u0007".' },
     phaseMilliseconds: { image: 12.5 },
   });
   expect((await server.call('GET', `/api/slipway/runs/${id}`)).body).toMatchObject({
     ...{ id, stack: 'acme/shop/facts', number: 1, state: 'finished', outcome: 'failed' },
-    ...{ cause: 'image-unavailable', message: 'No image\uFFFD "x".' },
-    ...{ sandbox, steps, phaseMilliseconds: { image: 12.5 }, claims: 1 },
+    ...{ cause: 'image-unavailable', message: 'No image\uFFFD "x␛]0;title␇".' },
+    ...{
+      sandbox,
+      steps: [{ ...steps[0], name: 'Setup␛[2J' }],
+      phaseMilliseconds: { image: 12.5 },
+      claims: 1,
+    },
   });
   expect(await server.call('GET', `/api/slipway/runs/${crypto.randomUUID()}`)).toMatchObject({ status: 404 });
 });
@@ -325,12 +330,16 @@ test('a run tells where it went and what it was refused, its secrets hidden in n
   };
   const egress: EgressRecord = {
     contacted: [contact],
-    refused: [{ ...contact, hosts: ['other.example\0'], reason: 'policy' }],
+    refused: [{ ...contact, hosts: ['other\u001b[2J.example'], reason: 'policy' }],
     unlisted: { contacted: 0, refused: 7 },
   };
   await run.job();
   await run.finish({ egress });
   expect((await server.call('GET', runPath)).body).toMatchObject({
-    egress: { ...egress, contacted: [{ ...contact, hosts: ['***.evil.example'] }] },
+    egress: {
+      ...egress,
+      contacted: [{ ...contact, hosts: ['***.evil.example'] }],
+      refused: [{ ...contact, hosts: ['other␛[2J.example'], reason: 'policy' }],
+    },
   });
 });

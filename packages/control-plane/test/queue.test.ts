@@ -107,7 +107,13 @@ test('a lost answer to job, steps, log or finish can be asked for again', async 
   const run = await runner.mustClaim();
   expect(await run.job()).toEqual(await run.job());
   const lines = [
-    { sequence: 1, step: 0, kind: 'line', timestamp: new Date().toISOString(), text: 'once\0 only' },
+    {
+      sequence: 1,
+      step: 0,
+      kind: 'line',
+      timestamp: new Date().toISOString(),
+      text: '\u001b[31monce\0 \u001b[1Aonly',
+    },
   ];
   for (let time = 0; time < 3; time += 1)
     expect(await run.call('log', { lines })).toMatchObject({ status: 200 });
@@ -115,7 +121,7 @@ test('a lost answer to job, steps, log or finish can be asked for again', async 
   for (let time = 0; time < 2; time += 1)
     expect(await run.call('steps', { steps })).toMatchObject({ status: 200 });
   const { body } = await server.call('GET', `${stack}/deployments/${id}/logs`);
-  expect(body).toMatchObject({ lines: [{ line: 'once\uFFFD only\n' }] });
+  expect(body).toMatchObject({ lines: [{ line: '\u001b[31monce\uFFFD ␛[1Aonly\n' }] });
   await run.finish({ lastSequence: 1 });
   await run.finish({ lastSequence: 1 });
   expect(await run.call('heartbeat')).toMatchObject({ status: 409, body: { code: 409 } });

@@ -5,6 +5,7 @@ export * from './dependency-cache.ts';
 export * from './deployment-settings.ts';
 export * from './egress.ts';
 export * from './executor-protocol.ts';
+export * from './harmless-text.ts';
 export * from './image-registry.ts';
 export * from './job.ts';
 export * from './lease-timing.ts';

@@ -1,4 +1,5 @@
 import {
+  harmlessText,
   type LogLine,
   lastLogSequence,
   logLineOverheadBytes,
@@ -19,14 +20,9 @@ export interface BoundedLog {
 /** The lines of Slipway's own come after all that a runner may send, also after those that it sends late. */
 const firstOwnSequence = lastLogSequence + 1;
 
-/** Text as PostgreSQL can keep it: it refuses U+0000, and a program may print anything. */
-export function storableText(text: string): string {
-  return text.replaceAll('\0', '\uFFFD');
-}
-
 /**
- * Stores lines, each number once, with `secrets` hidden: the runner has hidden those of the job, and knows nothing of
- * those that came up since. Lines that the log has no room for are not kept. The caller has locked the run, and made sure
+ * Stores lines, each number once, harmless to the terminals that they will be shown on, and with `secrets` hidden: the
+ * runner has hidden those of the job, and knows nothing of those that came up since. Lines that the log has no room for are not kept. The caller has locked the run, and made sure
  * that the lines are its runner's.
  */
 export async function appendLines(
@@ -36,7 +32,7 @@ export async function appendLines(
   secrets: SecretPatterns,
 ): Promise<void> {
   if (lines.length === 0) return;
-  const texts = maskedTexts(lines, secrets).map(storableText);
+  const texts = maskedTexts(lines, secrets).map(harmlessText);
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + logLineOverheadBytes, 0);
   await sql`
     WITH stored AS (
@@ -70,6 +66,6 @@ function maskedTexts(lines: readonly LogLine[], secrets: SecretPatterns): string
 export async function appendOwnLine(db: Database, runId: string, text: string): Promise<void> {
   await sql`
     INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text)
-    SELECT ${runId}, greatest(max(sequence) + 1, ${firstOwnSequence}), coalesce(max(step), 0), 'line', now(), ${storableText(text)}
+    SELECT ${runId}, greatest(max(sequence) + 1, ${firstOwnSequence}), coalesce(max(step), 0), 'line', now(), ${harmlessText(text)}
     FROM run_log_lines WHERE run_id = ${runId}`.execute(db);
 }

@@ -1,4 +1,10 @@
-import { type EgressContact, type EgressRecord, maskWith, type SecretPatterns } from '@slipway/core';
+import {
+  type EgressContact,
+  type EgressRecord,
+  harmlessText,
+  maskWith,
+  type SecretPatterns,
+} from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 
@@ -14,7 +20,7 @@ export async function storeEgress(
 ): Promise<void> {
   const hide = <T extends EgressContact>(contact: T): T => ({
     ...contact,
-    hosts: contact.hosts.map((host) => maskWith(secrets, host)),
+    hosts: contact.hosts.map((host) => harmlessText(maskWith(secrets, host))),
   });
   const masked = { ...record, contacted: record.contacted.map(hide), refused: record.refused.map(hide) };
   await sql`UPDATE runs SET egress = ${JSON.stringify(masked)} WHERE id = ${runId}`.execute(tx);

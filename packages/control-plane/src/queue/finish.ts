@@ -1,8 +1,8 @@
-import { type Cause, explainCause, type RunOutcome } from '@slipway/core';
+import { type Cause, explainCause, harmlessText, type RunOutcome } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import { endJobTokens } from '../identity/index.ts';
-import { appendOwnLine, storableText } from '../logs/index.ts';
+import { appendOwnLine } from '../logs/index.ts';
 import { forgetRunSecrets, someRunSecretsWereCut } from '../secrets/index.ts';
 import { endUpdatesOfRun } from '../stacks/index.ts';
 import { wakeClaims } from './wake-up.ts';
@@ -28,7 +28,7 @@ export interface Ending {
  * lane is free. All of it in the transaction `tx`, whose caller holds the lock on the run.
  */
 export async function endRun(tx: Database, runId: string, ending: Ending, now: Date): Promise<void> {
-  const message = ending.message === undefined ? null : storableText(ending.message);
+  const message = ending.message === undefined ? null : harmlessText(ending.message);
   const mayHaveLateLog = ending.endedBy === 'recovery';
   await sql`
     UPDATE runs SET

@@ -1,6 +1,7 @@
 import {
   type EgressRecord,
   egressRecord,
+  harmlessText,
   type SandboxFacts,
   type StepReport,
   sandboxFacts,
@@ -8,7 +9,6 @@ import {
 import { sql } from 'kysely';
 import * as z from 'zod';
 import type { Database } from '../database/database.ts';
-import { storableText } from '../logs/index.ts';
 
 /** What a runner reported about a run beside its log and steps. */
 export interface RunReport {
@@ -32,7 +32,7 @@ export async function storeSteps(
       INSERT INTO run_steps (run_id, step, name, status, started_at, updated_at)
       SELECT ${runId}, given.place - 1, given.name, given.status, given.started_at, given.updated_at
       FROM unnest(
-        ${steps.map((step) => storableText(step.name))}::text[], ${steps.map((step) => step.status)}::text[],
+        ${steps.map((step) => harmlessText(step.name))}::text[], ${steps.map((step) => step.status)}::text[],
         ${steps.map((step) => step.startedAt)}::timestamptz[], ${steps.map((step) => step.updatedAt)}::timestamptz[]
       ) WITH ORDINALITY AS given (name, status, started_at, updated_at, place)
       ON CONFLICT (run_id, step) DO UPDATE SET
