@@ -1,7 +1,8 @@
+import { completeSize } from '@slipway/core';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, organization, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
 
 let server: TestServer;
 let runner: TestRunner;
@@ -41,6 +42,23 @@ test('a run that says nothing of its size counts with the default of the runner 
   await queue('silent');
   expect(await runner.claim(room({ memoryMiB: 1023 }))).toBeUndefined();
   await (await runner.mustClaim(room({ memoryMiB: 1024 }))).finish();
+});
+
+test('a run that says nothing of its size gets no more of a runner than the maximum of its pool', async () => {
+  const { agentPools } = await server.expectCall(
+    z.object({ agentPools: z.array(z.object({ id: z.string() })) }),
+    200,
+    'GET',
+    `/api/orgs/${organization}/agent-pools`,
+  );
+  const pool = `/api/slipway/orgs/${organization}/agent-pools/${agentPools[0]?.id}/sandbox`;
+  await server.call('PUT', pool, { maximum: { size: { memoryMiB: 512, volumeGiB: 8 } } });
+  const { id } = await queue('below-the-maximum');
+  expect(await runner.claim(room({ memoryMiB: 511 }))).toBeUndefined();
+  expect(await waitingOf(id)).toContain('512 MiB of memory are needed and 511 are left');
+  const run = await runner.mustClaim(room({ memoryMiB: 512 }));
+  expect(completeSize(run.claim.run.sandbox, small)).toEqual({ ...small, memoryMiB: 512 });
+  await run.finish();
 });
 
 test('smaller runs pass a large one for two minutes, and then wait for it', async () => {

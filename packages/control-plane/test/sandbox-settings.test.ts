@@ -49,6 +49,7 @@ test('a run is granted what pool and stack say when it is queued, and keeps it',
   const run = await runner.mustClaim();
   expect(run.claim.run.sandbox).toEqual({
     size: { cpus: 1, memoryMiB: 1024 },
+    largestSize: {},
     cacheScope: 'project',
     egress: { mode: 'none' },
     timeLimits: {},

@@ -70,9 +70,10 @@ export const poolSandboxSettings = z.strictObject({
 });
 export type PoolSandboxSettings = z.infer<typeof poolSandboxSettings>;
 
-/** What a run gets. A part of the size that nobody set is the runner's own default. */
+/** What a run gets. A part of the size that nobody set is the runner's own default, or `largestSize` where that is less. */
 export const runSandbox = z.object({
   size: sandboxSize.partial(),
+  largestSize: sandboxSize.partial().default({}),
   egress: egressPolicy,
   timeLimits,
   cacheScope: cacheScope.default('project'),
@@ -85,6 +86,7 @@ export const defaultLogMiB = 256;
 /** Runs of pools and stacks that say nothing. */
 export const defaultRunSandbox: RunSandbox = {
   size: {},
+  largestSize: {},
   egress: { mode: 'open' },
   timeLimits: {},
   cacheScope: 'project',
@@ -96,6 +98,7 @@ export function runSandboxOf(pool: PoolSandboxSettings, stack: SandboxSettings):
   const { defaults, maximum } = pool;
   return {
     size: lowest({ ...defaults.size, ...stack.size }, maximum.size ?? {}),
+    largestSize: maximum.size ?? {},
     egress: strictest(stack.egress ?? defaults.egress ?? maximum.egress ?? { mode: 'open' }, maximum.egress),
     timeLimits: lowest(
       { ...maximum.timeLimits, ...defaults.timeLimits, ...stack.timeLimits },
@@ -127,13 +130,14 @@ function describeEgress(policy: EgressPolicy | undefined): string {
   return policy?.mode === 'none' ? 'nothing' : 'everything public';
 }
 
-/** `size` with the parts that it lacks taken from `defaults`. */
-export function completeSize(size: RunSandbox['size'], defaults: SandboxSize): SandboxSize {
-  return {
-    cpus: size.cpus ?? defaults.cpus,
-    memoryMiB: size.memoryMiB ?? defaults.memoryMiB,
-    volumeGiB: size.volumeGiB ?? defaults.volumeGiB,
-  };
+/** The size of a run's sandbox on a runner with these defaults. */
+export function completeSize(
+  { size, largestSize }: Pick<RunSandbox, 'size' | 'largestSize'>,
+  defaults: SandboxSize,
+): SandboxSize {
+  const part = (name: keyof SandboxSize) =>
+    size[name] ?? Math.min(defaults[name], largestSize[name] ?? defaults[name]);
+  return { cpus: part('cpus'), memoryMiB: part('memoryMiB'), volumeGiB: part('volumeGiB') };
 }
 
 /** `wished` with each part at most as large as in `ceiling`; what only the ceiling names is left to the wish. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  completeSize,
   defaultRunSandbox,
   poolSandboxSettings,
   runSandboxOf,
@@ -22,6 +23,7 @@ test('a stack overrides the defaults of its pool, part by part', () => {
   );
   expect(granted).toEqual({
     size: { cpus: 1, memoryMiB: 2048 },
+    largestSize: {},
     cacheScope: 'project',
     egress: { mode: 'open' },
     timeLimits: { runSeconds: 600 },
@@ -85,11 +87,13 @@ describe('nobody gets more than the maximum of the pool', () => {
     );
   });
 
-  test('a time limit and an egress policy of the maximum hold also where nobody wished for one', () => {
-    expect(runSandboxOf(pool({ maximum }), {})).toMatchObject({
-      timeLimits: { runSeconds: 900 },
-      egress: maximum.egress,
-    });
+  test('the maximum holds also where nobody wished for anything', () => {
+    const granted = runSandboxOf(pool({ maximum }), {});
+    expect(granted).toMatchObject({ timeLimits: { runSeconds: 900 }, egress: maximum.egress });
+    const smallRunner = { cpus: 2, memoryMiB: 2048, volumeGiB: 32 };
+    expect(completeSize(granted, smallRunner)).toEqual(smallRunner);
+    const largeRunner = { ...smallRunner, memoryMiB: 8192 };
+    expect(completeSize(granted, largeRunner)).toEqual({ ...largeRunner, memoryMiB: 4096 });
   });
 });
 

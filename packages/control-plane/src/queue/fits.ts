@@ -4,13 +4,15 @@ import { type RawBuilder, sql } from 'kysely';
 /** So long a run may be overtaken by smaller ones that find room where it does not. */
 const patienceSeconds = 120;
 
-/** `lackOf` of core, for the database: whether a run (a table named `run`) fits into a capacity. */
+/** `completeSize` and `lackOf` of core, for the database: whether a run (a table named `run`) fits into a capacity. */
 function fits(run: string, room: Capacity, { defaultSize }: ClaimRequest['capacity']): RawBuilder<boolean> {
   const column = (name: string) => sql.ref(`${run}.${name}`);
+  const size = (name: string, part: keyof Capacity) => sql`coalesce(${column(name)}, least(
+    ${defaultSize[part]}::integer, (${column('granted_sandbox')}::json #>> ${`{largestSize,${part}}`})::integer))`;
   return sql<boolean>`(
-    coalesce(${column('cpus')}, ${defaultSize.cpus}::integer) <= ${room.cpus}::float8
-    AND coalesce(${column('memory_mib')}, ${defaultSize.memoryMiB}::integer) <= ${room.memoryMiB}::float8
-    AND coalesce(${column('volume_gib')}, ${defaultSize.volumeGiB}::integer) <= ${room.volumeGiB}::float8)`;
+    ${size('cpus', 'cpus')} <= ${room.cpus}::float8
+    AND ${size('memory_mib', 'memoryMiB')} <= ${room.memoryMiB}::float8
+    AND ${size('volume_gib', 'volumeGiB')} <= ${room.volumeGiB}::float8)`;
 }
 
 /**

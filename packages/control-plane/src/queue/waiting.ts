@@ -17,7 +17,7 @@ export async function reasonForWaiting(db: Database, run: RunRecord): Promise<st
   if (runners.length === 0) {
     return `No runner of the pool "${poolName}" is online: start one with \`slipway runner\`.`;
   }
-  const { size } = runSandbox.parse(JSON.parse(run.grantedSandbox));
+  const sandbox = runSandbox.parse(JSON.parse(run.grantedSandbox));
   const noted = runners.flatMap(({ hostname, capacity }) =>
     capacity === null ? [] : [{ hostname, ...notedCapacity.parse(JSON.parse(capacity)) }],
   );
@@ -30,7 +30,7 @@ export async function reasonForWaiting(db: Database, run: RunRecord): Promise<st
   const lack = (room: 'now' | 'empty') =>
     capacities.map((host) => ({
       hostname: host.hostname,
-      lack: lackOf(completeSize(size, host.defaultSize), host[room]),
+      lack: lackOf(completeSize(sandbox, host.defaultSize), host[room]),
     }));
   const tooLarge = lack('empty');
   if (tooLarge.length > 0 && tooLarge.every((host) => host.lack !== undefined)) {

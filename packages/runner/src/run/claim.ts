@@ -113,7 +113,7 @@ function promisedSize(
   isolation: IsolationKind,
   defaultSize: SandboxSize,
 ): SandboxSize {
-  const size = completeSize(sandbox.size, defaultSize);
+  const size = completeSize(sandbox, defaultSize);
   if (cache === null || isolation !== 'vm') return size;
   return { ...size, volumeGiB: size.volumeGiB + Math.min(size.volumeGiB, cacheLimits.deviceGiB) };
 }

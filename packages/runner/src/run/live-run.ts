@@ -116,7 +116,7 @@ export class LiveRun {
   }
 
   get size(): SandboxSize {
-    return completeSize(this.outline.sandbox.size, this.context.options.size);
+    return completeSize(this.outline.sandbox, this.context.options.size);
   }
 
   /** Settles when the executor has told its first line. */

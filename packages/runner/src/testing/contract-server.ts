@@ -278,7 +278,7 @@ export class ContractServer {
         this.runs.find(
           (each) =>
             each.nonce === undefined &&
-            lackOf(completeSize(each.outline.sandbox.size, capacity.defaultSize), capacity.now) === undefined,
+            lackOf(completeSize(each.outline.sandbox, capacity.defaultSize), capacity.now) === undefined,
         );
       if (run) {
         run.nonce = nonce;
