@@ -88,6 +88,13 @@ export const frameToExecutor = z.discriminatedUnion('type', [
 ]);
 export type FrameToExecutor = z.infer<typeof frameToExecutor>;
 
+/** What an executor may say that a run failed of. Of everything else it is the runner who knows. */
+export const executorCause = cause.extract([
+  ...['program-error', 'cancelled', 'source-unavailable', 'image-unavailable', 'dependencies-failed'],
+  ...['heap-limit', 'out-of-memory', 'process-limit', 'disk-full', 'inodes-exhausted', 'internal-error'],
+] as const);
+export type ExecutorCause = z.infer<typeof executorCause>;
+
 export const frameFromExecutor = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready') }),
   /** All steps of the run, in order, before the first one starts. */
@@ -134,7 +141,7 @@ export const frameFromExecutor = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('result'),
     outcome: z.enum(['succeeded', 'failed']),
-    cause: cause.optional(),
+    cause: executorCause.optional(),
     /** Particulars: what failed, by name. */
     message: z.string().max(8192).optional(),
   }),
@@ -160,6 +167,9 @@ export function encodeFrame(frame: FrameToExecutor | FrameFromExecutor): Buffer 
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
+/** Of a frame that comes byte by byte, each byte would take some hundred of memory. */
+const mostChunks = 1024;
+
 /**
  * Turns a stream of chunks into frames. Holds at most one frame (`maximumFrameBytes`) of unread bytes.
  * `push` throws `ProtocolViolation` at the first byte sequence that is not a frame; the decoder is useless after that.
@@ -174,6 +184,7 @@ export class FrameDecoder<Frame> {
   }
 
   push(chunk: Buffer): Frame[] {
+    if (this.#chunks.length >= mostChunks) this.#chunks = [Buffer.concat(this.#chunks)];
     this.#chunks.push(chunk);
     this.#length += chunk.length;
     const frames: Frame[] = [];

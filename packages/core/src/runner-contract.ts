@@ -61,9 +61,12 @@ export const claimRequest = z.object({
   waitSeconds: z.number().min(0).max(30),
 });
 
+/** Runners name files by it. */
+const runId = z.string().regex(/^[A-Za-z0-9-]{1,64}$/);
+
 /** What a runner needs to prepare a sandbox. No secret is in it. */
 export const runOutline = z.object({
-  runId: z.string(),
+  runId,
   workflow,
   platform,
   stack: stackIdentity,

@@ -37,6 +37,22 @@ test('frames arrive as they were sent, whatever the chunks', () => {
   }
 });
 
+test('a frame that comes byte by byte takes no more memory than the frame', () => {
+  const bytes = rawFrame(' '.repeat(maximumFrameBytes));
+  const decoder = new FrameDecoder(frameFromExecutor);
+  const memory = () => process.memoryUsage().heapUsed + process.memoryUsage().external;
+  const before = memory();
+  let most = 0;
+  for (let index = 0; index < 500_000; index += 1) {
+    // Memory of its own, as what is read from a socket.
+    const byte = Buffer.allocUnsafeSlow(1);
+    byte[0] = bytes[index] ?? 0;
+    decoder.push(byte);
+    if (index % 1000 === 0) most = Math.max(most, memory() - before);
+  }
+  expect(most).toBeLessThan(48 * 1024 ** 2);
+});
+
 test('the longest log line fits in a frame, whatever its characters', () => {
   for (const character of ['\u0000', '€', '"']) {
     const text = character.repeat(maximumLineCharacters);

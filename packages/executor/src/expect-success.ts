@@ -1,4 +1,4 @@
-import type { Cause } from '@slipway/core';
+import type { ExecutorCause } from '@slipway/core';
 import type { CommandEnd } from './command.ts';
 import { StepFailure } from './step.ts';
 
@@ -6,7 +6,7 @@ import { StepFailure } from './step.ts';
  * Throws a `StepFailure` unless the command succeeded. Its cause is `usualCause` unless the end of the command shows
  * that something ran out: memory, processes, the volume.
  */
-export function expectSuccess(end: CommandEnd, what: string, usualCause: Cause): void {
+export function expectSuccess(end: CommandEnd, what: string, usualCause: ExecutorCause): void {
   if (end.exitCode === 0) return;
   const outcome =
     end.exitCode === null ? `was ended by ${end.signal}` : `failed with exit code ${end.exitCode}`;

@@ -1,4 +1,4 @@
-import type { CacheTransfer, Cause, Job, NetworkSettings } from '@slipway/core';
+import type { CacheTransfer, ExecutorCause, Job, NetworkSettings } from '@slipway/core';
 import type { CacheConnection } from './cache/cache-connection.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { Environment } from './environment.ts';
@@ -29,9 +29,9 @@ export interface StepContext {
 /** A step failed; the message names what failed and says what to do. */
 export class StepFailure extends Error {
   override readonly name = 'StepFailure';
-  readonly runCause: Cause;
+  readonly runCause: ExecutorCause;
 
-  constructor(runCause: Cause, message: string) {
+  constructor(runCause: ExecutorCause, message: string) {
     super(message);
     this.runCause = runCause;
   }

@@ -3,7 +3,7 @@ import { readdir, truncate } from 'node:fs/promises';
 import { type FrameFromExecutor, maximumPieceBytes } from '@slipway/core';
 import { expect, test } from 'vitest';
 import { grant, inRun, key, otherKey, paths, previewGrant, startedSetting } from './run-cache-setting.ts';
-import { RunSetting } from './run-setting.ts';
+import { eventually, RunSetting } from './run-setting.ts';
 
 /** A run that finds nothing and saves `archive`. */
 function saving(setting: RunSetting, cache: ReturnType<typeof grant>, archive: Buffer, wanted = {}) {
@@ -171,4 +171,22 @@ test.each([
     executor.say({ type: 'cache-restore', key, paths, ...wrong }),
   );
   expect(finish).toMatchObject({ outcome: 'failed', cause: 'protocol-violation' });
+});
+
+test('an executor that asks for an archive again and again and reads nothing does not fill the memory of its runner', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.heartbeatSeconds = 0.1;
+  await setting.openCache();
+  await setting.start();
+  await saving(setting, grant(), Buffer.alloc(maximumPieceBytes * 40));
+  const run = setting.server.queue({ cache: grant() });
+  const sandbox = await setting.sandboxWithJob(2);
+  sandbox.say({ type: 'plan', steps: ['Restore cache'] }, { type: 'cache-restore', key, paths });
+  await eventually(() => sandbox.received.some(({ type }) => type === 'cache-restored'));
+  sandbox.goDeaf();
+  for (let piece = 0; piece < 40; piece += 1) sandbox.say({ type: 'cache-read' });
+  await eventually(() => sandbox.channel.writableLength > maximumPieceBytes);
+  const heartbeats = run.count('heartbeat');
+  await eventually(() => run.count('heartbeat') > heartbeats + 5);
+  expect(sandbox.channel.writableLength).toBeLessThan(3 * maximumPieceBytes);
 });

@@ -1,9 +1,9 @@
 import {
-  type Cause,
   defaultRunSandbox,
   type EgressPolicy,
   type EgressRecord,
   type EgressRefusal,
+  type ExecutorCause,
 } from '@slipway/core';
 import { describe, expect, test } from 'vitest';
 import type { ContractRun } from '../src/testing/contract-server.ts';
@@ -28,7 +28,7 @@ const recordOf = (...refused: Refused[]): EgressRecord => ({
 
 interface Failing {
   readonly refused: Refused[];
-  readonly cause: Cause;
+  readonly cause: ExecutorCause;
   readonly says?: string;
 }
 
@@ -105,7 +105,7 @@ describe('a step that fails', () => {
     );
   });
 
-  test.each<Cause>(['source-unavailable', 'dependencies-failed'])(
+  test.each<ExecutorCause>(['source-unavailable', 'dependencies-failed'])(
     'with %s and says that something could not be reached was refused it, whatever it calls it',
     async (cause) => {
       const says = 'fatal: unable to access: Could not resolve host: mirror';
@@ -138,10 +138,13 @@ describe('a step that fails', () => {
     expect(finish).toMatchObject({ cause: 'program-error', message: 'The step "Second" failed.' });
   });
 
-  test.each<Cause>(['out-of-memory', 'cancelled', 'timed-out'])('with %s keeps that cause', async (cause) => {
-    const { finish } = await failing({ refused: [npm()], cause, says: 'registry.npmjs.org' });
-    expect(finish).toMatchObject({ cause, message: 'The step "Second" failed.' });
-  });
+  test.each<ExecutorCause>(['out-of-memory', 'heap-limit', 'disk-full'])(
+    'with %s keeps that cause',
+    async (cause) => {
+      const { finish } = await failing({ refused: [npm()], cause, says: 'registry.npmjs.org' });
+      expect(finish).toMatchObject({ cause, message: 'The step "Second" failed.' });
+    },
+  );
 });
 
 describe('behind a proxy', () => {

@@ -30,6 +30,16 @@ const violations: Record<string, (sandbox: HeldSandbox) => void> = {
   'a step that runs twice': (sandbox) => {
     sandbox.say(twoSteps, step(0, 'running'), step(0, 'running'));
   },
+  'a result with a cause that only its runner can know': (sandbox) =>
+    sandbox.write(rawFrame('{"type":"result","outcome":"failed","cause":"runner-lost"}')),
+  'a result that says it was cancelled when nobody did': (sandbox) =>
+    sandbox.say(twoSteps, { type: 'result', outcome: 'failed', cause: 'cancelled' }),
+  'a cache path that leads elsewhere': (sandbox) =>
+    sandbox.write(
+      rawFrame(`{"type":"cache-restore","key":"npm-${'0'.repeat(64)}","paths":["/cached/../etc"]}`),
+    ),
+  'a cache key that names a file': (sandbox) =>
+    sandbox.write(rawFrame('{"type":"cache-restore","key":"../../victim","paths":["/cached"]}')),
   'a result twice': (sandbox) => sandbox.say(twoSteps, succeeded, succeeded),
   'a line after the result': (sandbox) => sandbox.say(twoSteps, succeeded, line('line')),
   'a timestamp of long ago': (sandbox) => sandbox.say(twoSteps, line('line', 0, '1970-01-01T00:00:00Z')),

@@ -1,11 +1,11 @@
-import type { Cause } from '@slipway/core';
+import type { ExecutorCause } from '@slipway/core';
 import type { KernelCounters } from './kernel-counters.ts';
 import { findOwnMemoryLimit } from './own-memory-limits.ts';
 import { isOutOfFiles, isOutOfSpace, type VolumeState } from './volume-state.ts';
 
 /** What a failed command ran out of. */
 export interface Shortage {
-  readonly cause: Cause;
+  readonly cause: ExecutorCause;
   /** How that shows, as the end of a sentence. */
   readonly explanation: string;
 }

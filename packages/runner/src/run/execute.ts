@@ -103,5 +103,7 @@ function endingOfResult(run: LiveRun, result: Result): Ending {
   const { cause = 'program-error', message } = result;
   const told: Ending = { outcome: 'failed', cause, ...(message && { message }) };
   const reason = run.cancellation.requested;
-  return reason ? cancelledEnding(reason, told) : told;
+  if (reason) return cancelledEnding(reason, told);
+  if (cause !== 'cancelled') return told;
+  throw new ProtocolViolation('the executor says that it was cancelled, and nobody cancelled it');
 }

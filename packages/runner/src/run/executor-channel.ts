@@ -49,6 +49,16 @@ export class ExecutorChannel {
     if (this.#channel.writable) this.#channel.write(bytes);
   }
 
+  /**
+   * Sends a frame and answers when the sandbox has taken it, or the channel is closed. Whatever is sent as often as a
+   * sandbox asks for it goes this way: one that asks and does not read must not fill the runner's memory.
+   */
+  deliver(frame: FrameToExecutor): Promise<void> {
+    const bytes = encodeFrame(frame);
+    if (!this.#channel.writable) return Promise.resolve();
+    return new Promise((resolve) => this.#channel.write(bytes, () => resolve()));
+  }
+
   /** The sandbox is gone: lets `next` come to the end of what was written, even if the driver left the channel open. */
   async drainAfterExit(): Promise<void> {
     for (;;) {

@@ -78,6 +78,11 @@ export class HeldSandbox implements Sandbox {
     this.#exit.resolve({ exitCode: null, signal: null, cause: null, message: '', ...exit });
   }
 
+  /** The executor reads nothing from now on, whatever is written to it. */
+  goDeaf(): void {
+    this.#inside.pause();
+  }
+
   /** The executor closes its descriptor and lives on. */
   hangUp(): void {
     this.#inside.end();

@@ -65,7 +65,7 @@ export class ArchiveTransfer implements EntryTransfer {
     const isLast = bytesRead < maximumPieceBytes;
     if (isLast) await this.#stopReading();
     const bytes = buffer.toString('base64', 0, bytesRead);
-    this.#options.channel.send({ type: 'cache-bytes', bytes, isLast });
+    await this.#options.channel.deliver({ type: 'cache-bytes', bytes, isLast });
   }
 
   async #write(bytes: Buffer, isLast: boolean): Promise<void> {
