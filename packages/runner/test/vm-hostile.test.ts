@@ -30,6 +30,9 @@ const openInit = () =>
     new InitChannel(near, { ...options, heard: ({ event }) => heard(event) });
   });
 
+const usage =
+  '{"event":"usage","cpuMicroseconds":1,"memoryBytes":1,"diskBytes":1,"receivedBytes":1,"sentBytes":1}\n';
+
 const nonsense: [string, string | Buffer][] = [
   ['bytes that are no text', Buffer.concat([randomBytes(1000), Buffer.from('\n')])],
   ['JSON of another shape', '{"event":7}\n'],
@@ -54,6 +57,30 @@ describe.each([
     expect(heard).toEqual([]);
   });
 });
+
+test.each([
+  ['the monitor of QEMU', openMonitor, '{"event":"BLOCK_IO_ERROR"}\n'],
+  ["the channel of the guest's init", openInit, usage],
+])('%s is closed when it is flooded, and not when much happens at once', async (_name, open, line) => {
+  const { near, far, violations } = open();
+  far.write(line.repeat(3_000));
+  await turn();
+  expect(violations).toEqual([]);
+  far.write(line.repeat(3_000));
+  await turn();
+  expect(violations).toEqual(['more lines than anybody needs']);
+  expect(near.destroyed).toBe(true);
+});
+
+test.each(['6.1\\u001b]0;title\\u0007', '', '6.1 and a sentence', 'x'.repeat(101)])(
+  'a guest is not believed a kernel of the name "%s"',
+  async (kernelRelease) => {
+    const { far, violations } = openInit();
+    far.write(`{"event":"boot","kernelRelease":"${kernelRelease}","bootId":"0"}\n`);
+    await turn();
+    expect(violations).toEqual(['a line that is no event']);
+  },
+);
 
 test('what the monitor tells is understood in pieces', async () => {
   const { far, violations, heard } = openMonitor();

@@ -6,7 +6,12 @@ const count = z.number().int().nonnegative();
 
 /** What the guest's init tells, one line of JSON each (guest/README.md). */
 const guestEvent = z.discriminatedUnion('event', [
-  z.object({ event: z.literal('boot'), kernelRelease: z.string().max(100), bootId: z.string().max(64) }),
+  z.object({
+    event: z.literal('boot'),
+    // Both are shown to users.
+    kernelRelease: z.string().regex(/^[A-Za-z0-9._+~-]{1,100}$/),
+    bootId: z.string().regex(/^[0-9a-f-]{1,64}$/),
+  }),
   z.object({ event: z.literal('started') }),
   z.object({ event: z.literal('failed'), message: z.string() }),
   z.object({ event: z.literal('clock'), stepSeconds: z.number() }),
@@ -83,7 +88,11 @@ export class InitChannel {
     this.#options = options;
     // The virtual machine is gone: how it ended is told by its process.
     port.on('error', () => {});
-    readLines(port, longestEventBytes, (line) => this.#hear(line));
+    readLines(port, {
+      longestBytes: longestEventBytes,
+      take: (line) => this.#hear(line),
+      violated: (what) => this.#violated(what),
+    });
   }
 
   /** Puts a file into the guest, at `etc/NAME` or `bundle/NAME`. Names: letters, digits, `.`, `-` and `_`. */
@@ -102,11 +111,15 @@ export class InitChannel {
     this.#port.destroy();
   }
 
-  #hear(line: string | undefined): void {
-    const event = line === undefined ? undefined : parseEvent(line);
+  #violated(what: string): void {
+    this.close();
+    this.#options.violated(what);
+  }
+
+  #hear(line: string): void {
+    const event = parseEvent(line);
     if (event === undefined) {
-      this.close();
-      this.#options.violated(line === undefined ? 'a line without end' : 'a line that is no event');
+      this.#violated('a line that is no event');
       return;
     }
     if (event.event === 'boot') this.#keepTellingTime();
