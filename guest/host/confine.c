@@ -2,13 +2,18 @@
  * confine USER GROUPS [SOURCE TARGET]… -- PROGRAM [ARGUMENT…]: runs PROGRAM where there is nothing else.
  *
  * The program gets a mount namespace of its own, whose root has each SOURCE (a file or folder of the host) at TARGET,
- * read-only, and nothing beside them. It becomes USER, with the groups `none`, `keep` or one id (USER `-`: stays who we
- * are). It has no capability and no way to get one, and dies with its parent. We are root, or a user namespace's root.
+ * read-only, and nothing beside them, and a PID namespace, in which there is no other process. It becomes USER, with the
+ * groups `none`, `keep` or one id (USER `-`: stays who we are). It has no capability and no way to get one. We are root, or
+ * a user namespace's root.
+ *
+ * This process stays as the program's parent, without rights either: it ends as the program does, and both die with whoever
+ * started us. At SIGTERM the program is killed and waited for, so that our end proves its.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,11 +21,16 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { most_files = 256 };
+
+/* Closed at its other end when our parent in the host's PID namespace is gone. */
+static int parent_alive;
 
 /* Any folder that is there on every host; what lies under it is not needed any more by then. */
 static const char *const new_root = "/tmp";
@@ -93,17 +103,71 @@ static void give_up_rights(const char *user, const char *groups) {
   need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new rights");
 }
 
-int main(int count, char **arguments) {
+/* After every change of user, which takes it back. */
+static void die_with_parent(void) {
+  need(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "the death of the parent");
+}
+
+static void end_as(int status) {
+  if (WIFEXITED(status)) _exit(WEXITSTATUS(status));
+  struct rlimit nothing = {0};
+  setrlimit(RLIMIT_CORE, &nothing);
+  int number = WTERMSIG(status);
+  sigset_t all;
+  sigfillset(&all);
+  signal(number, SIG_DFL);
+  kill(getpid(), number);
+  sigprocmask(SIG_UNBLOCK, &all, NULL);
+  _exit(1);
+}
+
+/* `alive` is all that stays open: what is the program's has to end with it. */
+static void keep(pid_t program, int alive, const sigset_t *signals) {
+  need(dup2(alive, STDIN_FILENO), "a pipe");
+  need(close_range(STDIN_FILENO + 1, ~0U, 0), "open files");
+  for (;;) {
+    if (sigwaitinfo(signals, NULL) == SIGTERM) kill(program, SIGKILL);
+    int status;
+    if (waitpid(program, &status, WNOHANG) == program) end_as(status);
+  }
+}
+
+/* Answers in the process that is to become the program, the first one of a PID namespace. */
+static void part(char **identity) {
   pid_t parent = getppid();
+  sigset_t signals, before;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &signals, &before);
+  int alive[2];
+  need(pipe2(alive, O_CLOEXEC), "a pipe");
+  need(unshare(CLONE_NEWPID), "a PID namespace");
+  pid_t program = fork();
+  need(program, "a process");
+  if (program > 0) {
+    give_up_rights(identity[0], identity[1]);
+    die_with_parent();
+    if (getppid() != parent) _exit(3);
+    keep(program, alive[1], &signals);
+  }
+  close(alive[1]);
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  parent_alive = alive[0];
+}
+
+int main(int count, char **arguments) {
   int separator = 3;
   while (separator < count && strcmp(arguments[separator], "--") != 0) separator++;
   int files = (separator - 3) / 2;
   if (separator + 1 >= count || files > most_files) return 2;
+  part(arguments + 1);
   make_root(arguments + 3, files);
   give_up_rights(arguments[1], arguments[2]);
-  /* After the change of user, which takes it back; and the parent may be gone already. */
-  need(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "the death of the parent");
-  if (getppid() != parent) return 3;
+  die_with_parent();
+  /* It may be gone already. In this PID namespace it has no id by which that could be told. */
+  struct pollfd parent = {.fd = parent_alive};
+  if (poll(&parent, 1, 0) != 0) return 3;
   execv(arguments[separator + 1], arguments + separator + 1);
   need(-1, arguments[separator + 1]);
 }

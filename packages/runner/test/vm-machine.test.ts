@@ -156,7 +156,8 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
     const sandbox = await bench.start('sleep 600', { size: { memoryMiB: 400 } });
     await sandbox.started;
     const [machine = 0] = machinesOf(process.pid);
-    for (const kind of ['mnt', 'net', 'ipc'])
+    expect(await sandbox.hostProcess).toBe(machine);
+    for (const kind of ['mnt', 'net', 'ipc', 'pid'])
       expect(readlinkSync(`/proc/${machine}/ns/${kind}`), kind).not.toBe(
         readlinkSync(`/proc/self/ns/${kind}`),
       );
@@ -176,6 +177,7 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
     if (process.getuid?.() !== 0) return;
     const groups = readFileSync(`/proc/${machine}/cgroup`, 'utf8');
     const group = /\/(slipway-bench-\S+)$/m.exec(groups)?.[1] ?? '';
+    expect(readFileSync(`/proc/${parentOf(machine)}/cgroup`, 'utf8')).toBe(groups);
     const limit = (names: readonly string[]) =>
       cgroupParents().flatMap((parent) => {
         const paths = names.map((name) => join(parent, group, name)).filter((path) => existsSync(path));
@@ -185,6 +187,9 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
     expect(memoryBytes).toBeGreaterThan(400 * 1024 ** 2);
     expect(memoryBytes).toBeLessThanOrEqual((400 + 1536) * 1024 ** 2);
     expect(limit(['pids.max'])).toEqual([256]);
+    await sandbox.destroy();
+    // Of its keeper, by which the runner knows it, it is the child: their ends are one.
+    expect(lives(machine)).toBe(false);
   });
 
   test('has the right time within a second, however often its clock goes wrong', async () => {

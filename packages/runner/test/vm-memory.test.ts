@@ -7,7 +7,6 @@ import { compileInit } from '../src/guest/compile.ts';
 import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
 import { writeInitramfs } from '../src/guest/initramfs.ts';
 import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
-import { VmSandbox } from '../src/isolation/vm/vm-sandbox.ts';
 import { SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
 
 /** Whose memory runs out makes a difference to what a user can do about it. The container's is in vm-conformance. */
@@ -59,8 +58,7 @@ test(
     await untilItWrites(sandbox, 'ready');
     const group = new MemoryGroup(`slipway-test-${process.pid}`);
     try {
-      if (!(sandbox instanceof VmSandbox) || sandbox.processId === undefined) throw new Error('no machine');
-      group.limitTo(sandbox.processId, 64);
+      group.limitTo(await sandbox.hostProcess, 64);
       sandbox.channel.write('go\n');
       const exit = await sandbox.exited;
       expect(exit).toMatchObject({ cause: 'host-out-of-memory' });

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { Duplex, Readable } from 'node:stream';
 import { ConsoleLog } from './console-log.ts';
 
@@ -18,13 +19,21 @@ export class QemuProcess {
   /** Settles once the process has ended and was waited for. */
   readonly ended: Promise<QemuEnd>;
   readonly #child: ChildProcess;
+  readonly #endSignal: 'SIGTERM' | 'SIGKILL';
   #errors = '';
 
   /**
    * `channels` are made as connected pairs of sockets, from descriptor 3 on, and `files` follow them; the caller closes
-   * its own descriptors of those once `spawned` has answered.
+   * its own descriptors of those once `spawned` has answered. `endSignal` is what ends it at once: SIGTERM where QEMU is
+   * the child of a process that kills it then and waits for it (guest/host/confine.c).
    */
-  constructor(argv: readonly string[], channels: number, files: readonly number[]) {
+  constructor(
+    argv: readonly string[],
+    channels: number,
+    files: readonly number[],
+    endSignal: 'SIGTERM' | 'SIGKILL' = 'SIGKILL',
+  ) {
+    this.#endSignal = endSignal;
     const [command = '', ...rest] = argv;
     const pipes = Array.from({ length: channels }, (): 'pipe' => 'pipe');
     this.#child = spawn(command, rest, {
@@ -68,8 +77,20 @@ export class QemuProcess {
     }
   }
 
+  /** The process that was started: QEMU's keeper, where it has one. */
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  /** Those that it has started: QEMU, where it has a keeper, as soon as that has come to it. */
+  get children(): readonly number[] {
+    if (this.pid === undefined) return [];
+    try {
+      const ids = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8').trim();
+      return ids === '' ? [] : ids.split(' ').map(Number);
+    } catch {
+      return []; // It has ended.
+    }
   }
 
   /** What the process itself complained about. */
@@ -86,7 +107,7 @@ export class QemuProcess {
 
   /** Ends it at once. Answers when it was waited for. */
   async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
+    this.#child.kill(this.#endSignal);
     await this.ended;
     for (const stream of this.#child.stdio) if (stream instanceof Readable) stream.destroy();
   }

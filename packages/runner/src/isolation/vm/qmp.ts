@@ -25,18 +25,31 @@ export class Qmp {
   readonly #socket: Duplex;
   readonly #options: QmpOptions;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #greeted = Promise.withResolvers<void>();
   #lastId = 0;
 
   constructor(socket: Duplex, options: QmpOptions) {
     this.#socket = socket;
     this.#options = options;
-    readLines(socket, longestMessageBytes, (line) => this.#hear(line));
+    readLines(socket, {
+      longestBytes: longestMessageBytes,
+      take: (line) => this.#hear(line),
+      violated: (what) => this.#violated(what),
+    });
     socket.on('error', () => {});
     socket.on('close', () => {
-      for (const { reject } of this.#waiting.values()) reject(new Error('QEMU has ended'));
+      const ended = new Error('QEMU has ended');
+      this.#greeted.reject(ended);
+      for (const { reject } of this.#waiting.values()) reject(ended);
       this.#waiting.clear();
     });
+    this.greeted.catch(() => {});
     this.execute('qmp_capabilities').catch(() => {});
+  }
+
+  /** Settles once QEMU runs; rejects when it never will. */
+  get greeted(): Promise<void> {
+    return this.#greeted.promise;
   }
 
   /** Rejects with QEMU's own words. */
@@ -81,17 +94,22 @@ export class Qmp {
     return { id, message: JSON.stringify({ execute, arguments: parameters, id }), answer: answer.promise };
   }
 
-  #hear(line: string | undefined): void {
-    const message = line === undefined ? undefined : parseMessage(line);
+  #violated(what: string): void {
+    this.close();
+    this.#options.violated(what);
+  }
+
+  #hear(line: string): void {
+    const message = parseMessage(line);
     if (message === undefined) {
-      this.close();
-      this.#options.violated('a message that is none');
+      this.#violated('a message that is none');
       return;
     }
     if ('event' in message) {
       if (message.event === 'SHUTDOWN') this.#options.stopped(message.data?.reason ?? '');
       return;
     }
+    if ('QMP' in message) this.#greeted.resolve();
     if ('QMP' in message || message.id === undefined) return;
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { cacheLimits } from '@slipway/core';
 import type { Guest } from '../../guest/ensure-guest.ts';
@@ -25,7 +24,7 @@ import { GuestReports } from './guest-reports.ts';
 import { HostMemoryWatch } from './host-memory-watch.ts';
 import { type GuestEvent, InitChannel } from './init-channel.ts';
 import { LateDevices } from './late-devices.ts';
-import { createMachineCgroup } from './machine-cgroup.ts';
+import { createMachineCgroup, putIntoCgroup } from './machine-cgroup.ts';
 import { type Acceleration, descriptors, deviceArguments, machineArguments } from './qemu-command.ts';
 import { QemuProcess } from './qemu-process.ts';
 import { Qmp } from './qmp.ts';
@@ -47,6 +46,8 @@ export class VmSandbox implements Sandbox {
   readonly channel: Duplex;
   readonly started: Promise<SandboxBoot>;
   readonly exited: Promise<SandboxExit>;
+  /** QEMU's, once it runs. */
+  readonly hostProcess: Promise<number>;
   readonly cacheDevice: CacheDisk;
   readonly destroy = destruction(async () => {
     this.#end(destroyedExit);
@@ -73,6 +74,7 @@ export class VmSandbox implements Sandbox {
   readonly #reports = new GuestReports();
   readonly #hostMemory = new HostMemoryWatch();
   #booted: SandboxBoot | undefined;
+  #machineId: number | undefined;
   #shutdownReason: string | undefined;
 
   private constructor(
@@ -102,6 +104,8 @@ export class VmSandbox implements Sandbox {
       },
       violated: (what) => this.#violated(`QEMU sent ${what}.`),
     });
+    this.hostProcess = this.#qmp.greeted.then(() => this.#findMachine());
+    this.hostProcess.catch(() => {});
     this.#init = new InitChannel(qemu.channel(descriptors.init), {
       silenceSeconds: spec.silenceSeconds,
       now: parts.now,
@@ -125,7 +129,7 @@ export class VmSandbox implements Sandbox {
         qemu: end,
         errors: qemu.errors,
         reason: this.#shutdownReason,
-        killedForMemory: end.signal === 'SIGKILL' && this.#hostMemory.killed(qemu.pid),
+        killedForMemory: end.signal === 'SIGKILL' && this.#hostMemory.killed(this.#machineId),
         consoleLines: qemu.console.lines,
       };
       this.#end(explainMachineEnd(machineEnd, this.#reports, spec.size));
@@ -148,10 +152,9 @@ export class VmSandbox implements Sandbox {
       opened.push(volume);
       const groups = createMachineCgroup(name, spec.size, parts.acceleration)?.directories;
       limits = groups && watchCgroups(groups);
-      const qemu = new QemuProcess(qemuCommand(spec, name, parts), 3, opened);
+      const qemu = new QemuProcess(qemuCommand(spec, name, parts), 3, opened, 'SIGTERM');
       // Before it has taken any memory.
-      for (const group of qemu.pid === undefined ? [] : (groups ?? []))
-        writeFileSync(join(group, 'cgroup.procs'), String(qemu.pid));
+      if (groups) putIntoCgroup(groups, qemu);
       // While QEMU starts: the guest mounts the volume only when it is told to.
       formatted = formatVolume(volume);
       await qemu.spawned();
@@ -170,18 +173,6 @@ export class VmSandbox implements Sandbox {
     }
   }
 
-  /** Process id of QEMU. */
-  get processId(): number | undefined {
-    return this.#qemu.pid;
-  }
-
-  get hostProcess(): Promise<number> {
-    const { processId } = this;
-    return processId === undefined
-      ? Promise.reject(new Error('QEMU has no process'))
-      : Promise.resolve(processId);
-  }
-
   async attach(device: { name: string; path: string }): Promise<void> {
     await this.started;
     await this.#devices.attach(device);
@@ -194,6 +185,12 @@ export class VmSandbox implements Sandbox {
 
   shortages(): Promise<Shortages> {
     return this.#reports.askShortages((message) => this.#init.send(message));
+  }
+
+  #findMachine(): number {
+    [this.#machineId] = this.#qemu.children;
+    if (this.#machineId === undefined) throw new Error('QEMU has ended');
+    return this.#machineId;
   }
 
   #hear(event: GuestEvent): void {
