@@ -114,8 +114,8 @@ describe('a machine in which nothing is ours', { timeout: timeoutMilliseconds },
           isNearlyFull: async () => false,
           resolve: () => Promise.resolve({ ...image, release: () => Promise.resolve() }),
         },
-        createNetwork: async (policy) => ({
-          ...(await parts.createNetwork(policy)),
+        createNetwork: async () => ({
+          ...(await parts.createNetwork()),
           enter: ['unshare', '--net', '--'],
         }),
       },
