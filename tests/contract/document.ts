@@ -44,14 +44,6 @@ const amendments: Readonly<Record<string, Schema>> = {
   },
 };
 
-/** Each documented operation about deployments, as `GET /api/…`. */
-export const documentedOperations: readonly string[] = Object.entries(document.paths).flatMap(
-  ([path, methods]) =>
-    path.includes('/deployments')
-      ? Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`)
-      : [],
-);
-
 const ajv = new Ajv({ strict: false, allErrors: true });
 addFormats.default(ajv);
 for (const name of Object.keys(document.components.schemas))

@@ -7,7 +7,7 @@ import { TestUpdate } from './test-update.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer();
+  server = await startTestServer({}, 'embedded');
 });
 afterAll(() => server.stop());
 
@@ -116,7 +116,7 @@ test('a claim that waits when the database is killed gets the run that is queued
 }, 60_000);
 
 test('a server that is stopped while its database is down stops', async () => {
-  const other = await startTestServer();
+  const other = await startTestServer({}, 'embedded');
   const path = join(other.dataDirectory, 'postgres', 'cluster', 'postmaster.pid');
   process.kill(Number.parseInt(await readFile(path, 'utf8'), 10), 'SIGKILL');
   await other.stop();

@@ -17,6 +17,7 @@ import {
   type StepReport,
 } from '@slipway/core';
 import * as z from 'zod';
+import { makeTestDatabase } from './test-database.ts';
 
 export const organization = 'acme';
 
@@ -25,10 +26,21 @@ export interface Answer {
   readonly body: unknown;
 }
 
-/** A real server, with a database of its own unless `options` say otherwise, and a client in its administrator's name. */
-export async function startTestServer(options: Partial<ServerOptions> = {}) {
+/**
+ * A real server and a client in its administrator's name. Its database is its own, unless `options` name one: in the
+ * PostgreSQL that the tests share, or in one that it starts and stops itself.
+ */
+export async function startTestServer(
+  options: Partial<ServerOptions> = {},
+  postgres: 'shared' | 'embedded' = 'shared',
+) {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'slipway-deployments-'));
-  const server = await startServer({ dataDirectory, host: '127.0.0.1', port: 0, organization, ...options });
+  const isOwn = options.databaseUrl === undefined && postgres === 'shared';
+  const database = isOwn ? await makeTestDatabase() : undefined;
+  const databaseUrl = database?.url ?? options.databaseUrl;
+  const server = await startServer({
+    ...{ dataDirectory, host: '127.0.0.1', port: 0, organization, ...options, databaseUrl },
+  });
 
   async function call(
     method: string,
@@ -59,6 +71,7 @@ export async function startTestServer(options: Partial<ServerOptions> = {}) {
 
   return {
     server,
+    databaseUrl,
     dataDirectory,
     call,
     expectCall,
@@ -71,6 +84,7 @@ export async function startTestServer(options: Partial<ServerOptions> = {}) {
     },
     stop: async () => {
       await server.close();
+      await database?.drop();
       await rm(dataDirectory, { recursive: true, force: true });
     },
   };
@@ -91,7 +105,7 @@ export function deploy(server: TestServer, stackPath: string, body: object = {})
 
 const wide = { cpus: 64, memoryMiB: 1_000_000, volumeGiB: 10_000 };
 /** What a runner tells of a host with room for everything. */
-export const wideRoom = { now: wide, empty: wide, defaultSize: defaultSandboxSize };
+export const wideRoom = { now: wide, empty: wide, defaultSize: defaultSandboxSize, cacheDiskGiB: 0 };
 
 /** A runner's side of the contract, call by call. */
 export class TestRunner {

@@ -9,12 +9,9 @@ let server: TestServer;
 let other: TestServer;
 beforeAll(async () => {
   server = await startTestServer({ leaseSeconds: 12 });
-  const location = server.server.controlPlane.database.location;
-  if ('url' in location) throw new Error('the database is not the embedded one');
-  const { socketDirectory, databaseName, userName } = location;
   other = await startTestServer({
     leaseSeconds: 120,
-    databaseUrl: `postgresql://${userName}@localhost/${databaseName}?host=${encodeURIComponent(socketDirectory)}`,
+    databaseUrl: server.databaseUrl,
     masterKey: server.server.controlPlane.masterKey.toString('base64'),
   });
 });

@@ -1,7 +1,6 @@
-import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import * as z from 'zod';
 import { deploy, startTestServer, TestRunner, type TestServer, wideRoom } from './deployments-server.ts';
+import { factsOf, statusOf } from './queue-facts.ts';
 
 let server: TestServer;
 let runner: TestRunner;
@@ -11,45 +10,13 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-const status = z.object({ status: z.string() });
-const statusOf = async (stack: string, id: string) =>
-  (await server.expectCall(status, 200, 'GET', `${stack}/deployments/${id}`)).status;
-
-const runFacts = z.object({
-  state: z.enum(['queued', 'claimed', 'running', 'finished']),
-  outcome: z.enum(['succeeded', 'failed', 'skipped']).nullable(),
-  cause: z.string().nullable(),
-  message: z.string().nullable(),
-  claims: z.number(),
-});
-const factsOf = (id: string) => server.expectCall(runFacts, 200, 'GET', `/api/slipway/runs/${id}`);
-
-/** Lets the lease of a run have ended `seconds` ago, as if that time had passed. */
-const endLease = (runId: string, seconds: number) =>
-  sql`UPDATE runs SET lease_ends_at = now() - make_interval(secs => ${seconds}) WHERE id = ${runId}`.execute(
-    server.server.controlPlane.db,
-  );
-
-const finishing = { outcome: 'succeeded', phaseMilliseconds: {}, lastSequence: 0 };
-
-/** The server sweeps every second by itself. */
-async function until<T>(look: () => Promise<T>, isReached: (value: T) => boolean): Promise<T> {
-  const deadline = performance.now() + 5000;
-  for (;;) {
-    const value = await look();
-    if (isReached(value)) return value;
-    if (performance.now() > deadline) throw new Error(`not reached: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 test('a deployment goes from queued over accepted and running to succeeded', async () => {
   const stack = await server.makeStack('way-of-a-run');
   const { id, version } = await deploy(server, stack, {
     operationContext: { environmentVariables: { REGION: 'eu', PASSWORD: { secret: 'hunter2-and-more' } } },
   });
   expect(version).toBe(1);
-  expect(await statusOf(stack, id)).toBe('not-started');
+  expect(await statusOf(server, stack, id)).toBe('not-started');
 
   const run = await runner.mustClaim();
   expect(run.claim.run).toMatchObject({
@@ -62,19 +29,19 @@ test('a deployment goes from queued over accepted and running to succeeded', asy
     graceSeconds: 60,
   });
   expect(JSON.stringify(run.claim)).not.toContain('hunter2');
-  expect(await statusOf(stack, id)).toBe('accepted');
+  expect(await statusOf(server, stack, id)).toBe('accepted');
 
   const job = await run.job();
   expect(job.environment).toEqual({ REGION: 'eu', PASSWORD: 'hunter2-and-more' });
   expect(job.source).toEqual({ kind: 'git', repoUrl: 'https://git.example.com/shop.git', branch: 'main' });
   expect(job.secrets).toEqual(['hunter2-and-more', job.jobToken]);
-  expect(await statusOf(stack, id)).toBe('running');
+  expect(await statusOf(server, stack, id)).toBe('running');
 
   await run.log(0, '# Get source', `with hunter2-and-more and ${job.jobToken}`);
   await run.steps({ name: 'Get source', status: 'succeeded', startedAt: null, updatedAt: null });
   await run.finish();
-  expect(await statusOf(stack, id)).toBe('succeeded');
-  expect(await factsOf(id)).toMatchObject({
+  expect(await statusOf(server, stack, id)).toBe('succeeded');
+  expect(await factsOf(server, id)).toMatchObject({
     state: 'finished',
     outcome: 'succeeded',
     cause: null,
@@ -170,145 +137,6 @@ test('a claim without work ends after the time that was asked for', async () => 
   expect(await runner.claim({ waitSeconds: 1 })).toBeUndefined();
   expect(performance.now() - startedAt).toBeGreaterThan(900);
   expect(performance.now() - startedAt).toBeLessThan(3000);
-});
-
-test('a run that was lost before its job was handed out is queued again, three times', async () => {
-  const stack = await server.makeStack('lost-before-job');
-  const { id } = await deploy(server, stack);
-  const { id: behind } = await deploy(server, stack);
-  for (let loss = 1; loss <= 3; loss += 1) {
-    const run = await runner.mustClaim();
-    expect(run.id, 'it is the head of its lane again').toBe(id);
-    await run.log(0, `# Setup by runner ${loss}`);
-    await endLease(id, 11);
-    await until(
-      () => factsOf(id),
-      ({ state }) => state === 'queued',
-    );
-    expect(await run.call('heartbeat')).toMatchObject({ status: 409 });
-  }
-  const last = await runner.mustClaim();
-  await endLease(last.id, 11);
-  const facts = await until(
-    () => factsOf(id),
-    ({ state }) => state === 'finished',
-  );
-  expect(facts).toMatchObject({ outcome: 'failed', cause: 'runner-lost', claims: 4 });
-  const next = await runner.mustClaim();
-  expect(next.id).toBe(behind);
-  await next.finish();
-});
-
-test('a run that was lost after its job was handed out fails, and its stack is free', async () => {
-  const stack = await server.makeStack('lost-after-job');
-  const { id } = await deploy(server, stack);
-  const run = await runner.mustClaim();
-  const job = await run.job();
-  const jobCalls = { authorization: `token ${job.jobToken}` };
-  const { updateID } = await server.expectCall(
-    ...([
-      z.object({ updateID: z.string() }),
-      200,
-      'POST',
-      `${stack}/update`,
-      { config: {} },
-      jobCalls,
-    ] as const),
-  );
-  await server.expectCall(z.unknown(), 200, 'POST', `${stack}/update/${updateID}`, {}, jobCalls);
-  await endLease(id, 11);
-  const facts = await until(
-    () => factsOf(id),
-    ({ state }) => state === 'finished',
-  );
-  expect(facts).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });
-  expect(await statusOf(stack, id)).toBe('failed');
-
-  expect(await run.call('heartbeat')).toMatchObject({ status: 409 });
-  expect(await run.call('job')).toMatchObject({ status: 409 });
-  expect(await run.call('finish', finishing)).toMatchObject({ status: 409 });
-  expect(await server.call('GET', stack, undefined, jobCalls)).toMatchObject({ status: 401 });
-  const updates = await server.call('GET', `${stack}/deployments/${id}/updates`);
-  expect(updates.body).toMatchObject([{ updateID, info: { kind: 'update', result: 'failed' } }]);
-  const logs = await server.call('GET', `${stack}/deployments/${id}/logs`);
-  expect(JSON.stringify(logs.body)).toContain('gave no sign of life');
-
-  await deploy(server, stack);
-  const next = await runner.mustClaim();
-  await next.finish();
-});
-
-test('a lease that ended is not taken away before its margin has passed, and a sign of life renews it', async () => {
-  const stack = await server.makeStack('margin');
-  const { id } = await deploy(server, stack);
-  const run = await runner.mustClaim();
-  await endLease(id, 8);
-  await new Promise((resolve) => setTimeout(resolve, 1300));
-  expect(await factsOf(id)).toMatchObject({ state: 'claimed' });
-  expect(await run.heartbeat()).toEqual({});
-  const { rows } = await sql<{ left: number }>`
-    SELECT extract(epoch FROM lease_ends_at - now())::float8 AS left FROM runs WHERE id = ${id}`.execute(
-    server.server.controlPlane.db,
-  );
-  expect(rows[0]?.left).toBeGreaterThan(25);
-  await run.finish();
-});
-
-test('cancelling a queued run ends it at once; it never reaches a runner', async () => {
-  const stack = await server.makeStack('cancel-queued');
-  const { id } = await deploy(server, stack);
-  for (let time = 0; time < 2; time += 1) {
-    expect(await server.call('POST', `${stack}/deployments/${id}/cancel`)).toMatchObject({ status: 200 });
-  }
-  expect(await statusOf(stack, id)).toBe('failed');
-  expect(await factsOf(id)).toMatchObject({ state: 'finished', cause: 'cancelled', claims: 0 });
-  const logs = await server.call('GET', `${stack}/deployments/${id}/logs`);
-  expect(logs.body).toMatchObject({ lines: [{ line: expect.stringContaining('was cancelled') }] });
-  expect(logs.body).not.toHaveProperty('nextToken');
-  expect(await runner.claim()).toBeUndefined();
-});
-
-test('cancelling a run that a runner holds asks that runner, with every answer, until it finishes', async () => {
-  const stack = await server.makeStack('cancel-running');
-  const { id } = await deploy(server, stack);
-  const run = await runner.mustClaim();
-  await run.job();
-  expect(await run.heartbeat()).toEqual({});
-  for (let time = 0; time < 2; time += 1) {
-    expect(await server.call('POST', `${stack}/deployments/${id}/cancel`)).toMatchObject({ status: 200 });
-  }
-  expect(await run.heartbeat()).toEqual({ command: 'cancel' });
-  expect((await run.call('log', { lines: [] })).body).toEqual({ command: 'cancel' });
-  expect((await run.call('steps', { steps: [] })).body).toEqual({ command: 'cancel' });
-  expect(await statusOf(stack, id)).toBe('running');
-  await run.finish({ outcome: 'failed', cause: 'cancelled' });
-  expect(await statusOf(stack, id)).toBe('failed');
-  expect(await server.call('POST', `${stack}/deployments/${id}/cancel`)).toMatchObject({ status: 200 });
-  expect(await factsOf(id)).toMatchObject({ cause: 'cancelled' });
-});
-
-test('a claimed run that is cancelled and then lost is not queued again', async () => {
-  const stack = await server.makeStack('cancelled-and-lost');
-  const { id } = await deploy(server, stack);
-  await runner.mustClaim();
-  await server.call('POST', `${stack}/deployments/${id}/cancel`);
-  await endLease(id, 11);
-  const facts = await until(
-    () => factsOf(id),
-    ({ state }) => state === 'finished',
-  );
-  expect(facts).toMatchObject({ outcome: 'failed', cause: 'cancelled' });
-});
-
-test('a queued run whose stack was removed is skipped', async () => {
-  const stack = await server.makeStack('removed');
-  const { id } = await deploy(server, stack);
-  expect(await server.call('DELETE', `${stack}?force=true`)).toMatchObject({ status: 204 });
-  expect(await runner.claim()).toBeUndefined();
-  const { rows } = await sql<{ outcome: string }>`SELECT outcome FROM runs WHERE id = ${id}`.execute(
-    server.server.controlPlane.db,
-  );
-  expect(rows).toEqual([{ outcome: 'skipped' }]);
 });
 
 test('the runner contract refuses wrong tokens and wrong bodies', async () => {

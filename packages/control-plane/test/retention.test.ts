@@ -91,12 +91,9 @@ describe('with --keep-runs-days', () => {
     await sql`UPDATE runs SET finished_at = finished_at - interval '31 days' WHERE state = 'finished'`.execute(
       server.server.controlPlane.db,
     );
-    const { location: databaseLocation } = server.server.controlPlane.database;
-    if ('url' in databaseLocation) throw new Error('the test wants an embedded database');
-    const databaseUrl = `postgres://${databaseLocation.userName}@localhost/${databaseLocation.databaseName}?host=${databaseLocation.socketDirectory}`;
     const second = await startServer({
       ...{ dataDirectory: server.dataDirectory, host: '127.0.0.1', port: 0, organization },
-      ...{ databaseUrl, keepRunsDays: 30 },
+      ...{ databaseUrl: server.databaseUrl, keepRunsDays: 30 },
     });
     await expect.poll(() => versionsOf(stack), { timeout: 10_000 }).toEqual([2]);
     await second.close();

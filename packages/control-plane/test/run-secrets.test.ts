@@ -148,7 +148,7 @@ test('what a run has decrypted is kept sealed, survives the control plane, and e
   const again = await startServer({
     ...{ dataDirectory: server.dataDirectory, host: '127.0.0.1', port: 0, organization },
     masterKey: controlPlane.masterKey.toString('base64'),
-    databaseUrl: urlOf(controlPlane.database.location),
+    databaseUrl: server.databaseUrl,
   });
   const lines = [
     { sequence: 1, step: 0, kind: 'line', timestamp: new Date().toISOString(), text: printed() },
@@ -170,12 +170,6 @@ test('what a run has decrypted is kept sealed, survives the control plane, and e
   // Nothing could be hidden in these any more.
   expect(await update.events(1)).toBe(403);
 });
-
-function urlOf(location: TestServer['server']['controlPlane']['database']['location']): string {
-  if ('url' in location) return location.url;
-  const { socketDirectory, databaseName, userName } = location;
-  return `postgres://${userName}@/${databaseName}?host=${encodeURIComponent(socketDirectory)}`;
-}
 
 test('of more secrets than are kept the first are hidden, and the log says that the others are not', async () => {
   const run = await RunUnderTest.start('very-many');

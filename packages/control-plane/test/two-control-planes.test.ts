@@ -8,20 +8,15 @@ import { organization, startTestServer, TestRunner, type TestServer } from './de
 
 /** Another control plane on the database of the first, with a data directory of its own. */
 let server: TestServer;
-let databaseUrl: string;
 beforeAll(async () => {
   server = await startTestServer();
-  const { location } = server.server.controlPlane.database;
-  if ('url' in location) throw new Error('the database is not the embedded one');
-  const { socketDirectory, databaseName, userName } = location;
-  databaseUrl = `postgresql://${userName}@localhost/${databaseName}?host=${encodeURIComponent(socketDirectory)}`;
 });
 afterAll(() => server.stop());
 
 test('a second one with the same master key has the same token of the default pool, and the first keeps its runners', async () => {
   const runner = await TestRunner.register(server);
   const masterKey = server.server.controlPlane.masterKey.toString('base64');
-  const other = await startTestServer({ databaseUrl, masterKey });
+  const other = await startTestServer({ databaseUrl: server.databaseUrl, masterKey });
   try {
     expect(other.server.poolToken).toBe(server.server.poolToken);
     expect(await readFile(join(other.dataDirectory, 'pool-token'), 'utf8')).toBe(
@@ -38,6 +33,7 @@ test('a second one with the same master key has the same token of the default po
 test('one with another master key is refused with a sentence, and changes nothing', async () => {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'slipway-other-key-'));
   const masterKey = randomBytes(32).toString('base64');
+  const { databaseUrl } = server;
   const options = { dataDirectory, host: '127.0.0.1', port: 0, organization, databaseUrl };
   await expect(startServer({ ...options, masterKey })).rejects.toThrow(
     /made with another master key.*SLIPWAY_MASTER_KEY/,
