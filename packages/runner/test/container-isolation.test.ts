@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,11 @@ let bench: SandboxBench;
 beforeAll(async () => {
   bench = await SandboxBench.open(async (folder) => createContainerIsolation({ folder }));
 });
-afterEach(() => bench.clear());
+let maker: ChildProcess | undefined;
+afterEach(async () => {
+  maker?.kill('SIGKILL');
+  await bench.clear();
+});
 afterAll(() => bench.close());
 
 describe('a container', () => {
@@ -114,13 +118,24 @@ describe('a container', () => {
     expect(Math.min(...milliseconds)).toBeLessThanOrEqual(1000);
   });
 
+  test('ends when its runner is stopped rather than killed, and not as long as that is there', async () => {
+    const { maker, folder, traces } = await startMaker();
+    const ofContainer = traces.flatMap((trace) => /^process (\d+) sleep$/.exec(trace)?.[1] ?? []);
+    expect(ofContainer).toHaveLength(2);
+    // Twice its silence.
+    await sleep(4_000);
+    expect(ofContainer.every(isAlive)).toBe(true);
+    maker.kill('SIGSTOP');
+    const stoppedAt = performance.now();
+    await expect.poll(() => ofContainer.some(isAlive), { timeout: 10_000, interval: 20 }).toBe(false);
+    expect(performance.now() - stoppedAt).toBeLessThan(3_000);
+    maker.kill('SIGKILL');
+    await once(maker, 'exit');
+    rmSync(folder, { recursive: true });
+  });
+
   test('goes when the runner is killed with SIGKILL, with all that it had', async () => {
-    const maker = spawn(process.execPath, [join(import.meta.dirname, 'fixtures/container-maker.ts')]);
-    let line = '';
-    for await (line of createInterface({ input: maker.stdout })) break;
-    const { folder, traces } = z
-      .object({ folder: z.string(), traces: z.array(z.string()) })
-      .parse(JSON.parse(line));
+    const { maker, folder, traces } = await startMaker();
     const processes = traces.flatMap((trace) => /^process (\d+) /.exec(trace)?.[1] ?? []);
     const groups = traces.flatMap((trace) => /^cgroup (.*)/.exec(trace)?.[1] ?? []);
     expect(processes.length).toBeGreaterThan(5);
@@ -159,6 +174,16 @@ describe('the end of a container', () => {
     expect(explainExit(end, spec, full)).toMatchObject({ exitCode: 0, cause: null });
   });
 });
+
+/** Another process that has a container, and what of that is on the host. */
+async function startMaker() {
+  const started = spawn(process.execPath, [join(import.meta.dirname, 'fixtures/container-maker.ts')]);
+  maker = started;
+  let line = '';
+  for await (line of createInterface({ input: started.stdout })) break;
+  const parsed = z.object({ folder: z.string(), traces: z.array(z.string()) }).parse(JSON.parse(line));
+  return { maker: started, ...parsed };
+}
 
 function isAlive(process: string): boolean {
   const stat = join('/proc', process, 'stat');

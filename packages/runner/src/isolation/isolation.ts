@@ -29,8 +29,8 @@ export interface SandboxSpec {
   readonly pidLimit: number;
   readonly process: SandboxProcess;
   /**
-   * Time without a word from the runner after which the sandbox ends by itself, where it has a kernel of its own: should
-   * the runner be stopped rather than killed, it can do nothing about it.
+   * Time without a word from the runner after which the sandbox ends by itself: should the runner be stopped rather than
+   * killed, it can do nothing about it.
    */
   readonly silenceSeconds: number;
   /** Host name inside. */

@@ -7,6 +7,8 @@ export const channelDescriptor = 3;
 export const imageDescriptor = 4;
 export const toolboxDescriptor = 5;
 export const volumeDescriptor = 6;
+/** Where the runner says again and again that it is there. */
+export const aliveDescriptor = 7;
 
 /** Where the bundle lies in the supervisor's own mount namespace: on a tmpfs over the isolation's folder. */
 export function bundlePaths(folder: string): BundlePaths {
@@ -44,6 +46,14 @@ export function listFolders(folder: string, by: 'bytes' | 'files'): string[] {
   return ['sh', '-c', list, 'slipway-folders', `${folder}/volume/upper`];
 }
 
+/**
+ * Ends every process of the PID namespace but the first, when nothing came on standard input for so many seconds, or its
+ * other end was closed. A runner that is stopped rather than killed can end nothing.
+ */
+const watchRunner =
+  'for (;;) { vec($ready = "", 0, 1) = 1; last unless select($ready, undef, undef, $ARGV[0]) && sysread STDIN, $said, 999 } ' +
+  'print STDERR "the runner has been silent for $ARGV[0] s\n"; kill KILL => -1';
+
 /** The command that does it, in the supervisor's namespaces. */
 export function discardVolume(folder: string): string[] {
   return ['perl', '-e', shutDown, `${folder}/volume`];
@@ -59,17 +69,21 @@ export function discardVolume(folder: string): string[] {
  *   `exited <status as a shell has it> <free bytes of the volume> <its free files> <all its files>`, or `failed` and why
  *   on standard error
  *
- * Arguments: 1 folder, 2 size of the volume in GiB, 3 host name, 4 name server, 5 gateway, 6 machine id, 7… directories of the control groups.
+ * Arguments: 1 folder, 2 size of the volume in GiB, 3 host name, 4 name server, 5 gateway, 6 machine id, 7 seconds of silence of
+ * the runner that are its end, 8… directories of the control groups.
  */
 export const supervisorScript = (runtime: ContainerRuntime) => `
 set -eu
-folder=$1 volumeGiB=$2 hostname=$3 nameserver=$4 gateway=$5 machine=$6
-shift 6
+folder=$1 volumeGiB=$2 hostname=$3 nameserver=$4 gateway=$5 machine=$6 silence=$7
+shift 7
 read -r supervisor _ < /proc/self/stat
 echo "supervisor $supervisor"
 mount -t proc proc /proc
 # crun refuses hosts that have both versions of cgroups; this one needs to see only the one with the limits.
 if [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified; fi
+
+( exec perl -e '${watchRunner}' "$silence" ) <&${aliveDescriptor} ${aliveDescriptor}<&- ${channelDescriptor}<&- ${imageDescriptor}<&- ${toolboxDescriptor}<&- ${volumeDescriptor}<&- &
+exec ${aliveDescriptor}<&-
 
 mount -t tmpfs -o mode=700,size=64m tmpfs "$folder"
 cd "$folder"

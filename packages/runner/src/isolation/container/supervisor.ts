@@ -8,7 +8,13 @@ import type { VolumeRoom } from '../shortages.ts';
 import type { SandboxCgroup } from './cgroup.ts';
 import { ociConfiguration } from './oci-configuration.ts';
 import type { ContainerRuntime } from './runtime.ts';
-import { bundlePaths, onStarted, supervisorScript } from './supervisor-script.ts';
+import {
+  aliveDescriptor,
+  bundlePaths,
+  channelDescriptor,
+  onStarted,
+  supervisorScript,
+} from './supervisor-script.ts';
 import { openVolume } from './volume.ts';
 
 /** How the first process of a sandbox's namespaces ended. */
@@ -47,6 +53,8 @@ export interface ContainerParts {
 }
 
 const keptOutputCharacters = 4096;
+/** Said so often that some of it may be late before the container counts as left alone. */
+const aliveShare = 1 / 4;
 const commandTimeoutMilliseconds = 10_000;
 
 /** Starts the supervisor of a sandbox; it dies with the calling process. */
@@ -100,19 +108,21 @@ function start(
         spec.network.nameserver,
         spec.network.gatewayAddress,
         machineId,
+        String(spec.silenceSeconds),
       ],
       ...cgroup.directories,
     ],
     {
-      stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...files],
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...files, 'pipe'],
       env: { PATH: process.env.PATH },
       // Out of reach of a terminal's Ctrl-C: the runner ends it, when the run has had its time.
       detached: true,
     },
   );
   const { stdin, stdout, stderr } = outermost;
-  const channel = outermost.stdio[3];
-  if (stdin === null || stdout === null || stderr === null || !isDuplex(channel)) {
+  const pipes: readonly unknown[] = outermost.stdio;
+  const [channel, alive] = [pipes[channelDescriptor], pipes[aliveDescriptor]];
+  if (stdin === null || stdout === null || stderr === null || !isDuplex(channel) || !isDuplex(alive)) {
     outermost.kill('SIGKILL');
     throw new Error('the supervisor was started without its pipes');
   }
@@ -121,6 +131,9 @@ function start(
   stdin.end(JSON.stringify(runtime.adapt(configuration, about)));
   // The far end is gone once the container is: `exited` tells that, and a write into it is no failure of the runner.
   channel.on('error', () => {});
+  alive.on('error', () => {});
+  const isAlive = setInterval(() => alive.write('.'), spec.silenceSeconds * 1000 * aliveShare);
+  isAlive.unref();
 
   let reports = '';
   let lastOutput = '';
@@ -137,6 +150,8 @@ function start(
     const one = () => {
       open -= 1;
       if (open > 0) return;
+      clearInterval(isAlive);
+      alive.destroy();
       const exit = /^exited (\d+) (\d+) (\d+) (\d+) (\d+)$/m.exec(reports);
       const [, status, freeBlocks, blockBytes, freeFiles, totalFiles] = (exit ?? []).map(Number);
       resolve({
