@@ -53,6 +53,7 @@ static void handle_message(char *words, const char *body, size_t body_length) {
   } else if (strcmp(verb, "signal") == 0 && first != NULL) container_signal(atoi(first));
   else if (strcmp(verb, "attach") == 0) attach(first, second);
   else if (strcmp(verb, "shortages") == 0) shortages_report();
+  else if (strcmp(verb, "usage") == 0) usage_report();
   else if (strcmp(verb, "folders") == 0 && first != NULL) folders_report(strcmp(first, "files") == 0);
   else if (strcmp(verb, "cache") == 0 && third != NULL)
     cache_mount((unsigned)strtoul(second, NULL, 10), strcmp(first, "new") == 0, strtol(third, NULL, 10));
@@ -64,7 +65,11 @@ static void reap(int signals) {
   struct signalfd_siginfo ignored;
   while (read(signals, &ignored, sizeof ignored) > 0) continue;
   int status;
-  for (pid_t process; (process = waitpid(-1, &status, WNOHANG)) > 0;) container_child_ended(process, status);
+  for (pid_t process; (process = waitpid(-1, &status, WNOHANG)) > 0;) {
+    /* While it still counts as started, and so that all of it is in the figures. */
+    if (process == container_process_id()) usage_report();
+    container_child_ended(process, status);
+  }
 }
 
 /* Nothing is reported: nobody reads it, and the machine would wait for room on the channel. */
@@ -94,7 +99,7 @@ static void serve(int signals, double silence_seconds) {
     else if (events[0].revents != 0) pause_milliseconds(100);
     if (events[2].revents != 0) container_output_read();
     if (events[3].revents != 0) shortages_read();
-    if (events[4].revents != 0) usage_read();
+    if (events[4].revents != 0) usage_watch();
     if (events[1].revents != 0) reap(signals);
   }
 }

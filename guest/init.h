@@ -109,6 +109,8 @@ void cache_seal(void);
 /* usage.c */
 void usage_start(void);
 int usage_descriptor(void);
-void usage_read(void);
+/* Reports what the container uses. */
+void usage_report(void);
+void usage_watch(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the container uses, told each second; and what a volume that is almost full was filled with. */
+/* What the container uses, when asked; and what a volume that is almost full was filled with, looked at each second. */
 #include "init.h"
 
 #include <stdio.h>
@@ -26,8 +26,21 @@ int usage_descriptor(void) {
 static long long memory_bytes(void) {
   char text[4096];
   read_file(CONTAINER_GROUP "/memory.stat", text, sizeof text);
-  return number_in_file(CONTAINER_GROUP "/memory.current") - number_after(text, "\ninactive_file ") -
-         number_after(text, "\nactive_file ");
+  long long bytes = number_in_file(CONTAINER_GROUP "/memory.current") - number_after(text, "\ninactive_file ") -
+                    number_after(text, "\nactive_file ");
+  /* The kernel may drop files between the two looks. */
+  return bytes > 0 ? bytes : 0;
+}
+
+void usage_report(void) {
+  char statistics[512];
+  if (!container_has_started() || !channel_has_room()) return;
+  read_file(CONTAINER_GROUP "/cpu.stat", statistics, sizeof statistics);
+  channel_report("{\"event\":\"usage\",\"uptimeMilliseconds\":%.0f,\"cpuMicroseconds\":%ld,\"memoryBytes\":%lld,"
+                 "\"volumeBytes\":%lld,\"receivedBytes\":%lld,\"sentBytes\":%lld}",
+                 clock_monotonic_seconds() * 1000, number_after(statistics, "usage_usec "), memory_bytes(),
+                 mounts_volume_room().used_bytes, number_in_file("/sys/class/net/eth0/statistics/rx_bytes"),
+                 number_in_file("/sys/class/net/eth0/statistics/tx_bytes"));
 }
 
 /* A program may remove what it could not write to the end, so this is looked at while it writes. */
@@ -40,17 +53,8 @@ static void look_at_volume(struct volume_room room) {
   folders_report(few_files);
 }
 
-void usage_read(void) {
-  char statistics[512];
+void usage_watch(void) {
   unsigned long long expirations;
   while (read(timer, &expirations, sizeof expirations) > 0) continue;
-  if (!container_has_started() || !channel_has_room()) return;
-  read_file(CONTAINER_GROUP "/cpu.stat", statistics, sizeof statistics);
-  struct volume_room room = mounts_volume_room();
-  channel_report("{\"event\":\"usage\",\"cpuMicroseconds\":%ld,\"memoryBytes\":%lld,\"diskBytes\":%lld,"
-                 "\"receivedBytes\":%lld,\"sentBytes\":%lld}",
-                 number_after(statistics, "usage_usec "), memory_bytes(), room.used_bytes,
-                 number_in_file("/sys/class/net/eth0/statistics/rx_bytes"),
-                 number_in_file("/sys/class/net/eth0/statistics/tx_bytes"));
-  look_at_volume(room);
+  if (container_has_started() && channel_has_room()) look_at_volume(mounts_volume_room());
 }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { usageSummary } from '@slipway/core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
 import { type Finished, writeProject } from './testing/pulumi-user.ts';
@@ -88,6 +89,26 @@ test('the run names the kernel that it ran on, which is not the one of the host'
   // The words of a program inside, not of the machine that made it.
   expect(run.stdout).toContain(`boot ${sandbox.bootId} kernel ${sandbox.kernelRelease}`);
   expect(/software emulation/.test(run.stdout)).toBe(!sandbox.accelerated);
+});
+
+test('what it used is told as the guest counted it, and as the host did', async () => {
+  const { usage } = z.object({ usage: usageSummary }).parse(await finishedDeployment(slipway, stack));
+  const { sandbox, host } = usage;
+  if (!sandbox || !host) throw new Error('nothing was told');
+  const mebibyte = 1024 ** 2;
+  // Node, Pulumi and the program; and around them a guest and QEMU.
+  expect(sandbox.peakMemoryBytes / mebibyte).toBeGreaterThan(100);
+  expect(sandbox.peakMemoryBytes / mebibyte).toBeLessThan(1024);
+  expect(host.peakMemoryBytes).toBeGreaterThan(sandbox.peakMemoryBytes);
+  expect(sandbox.cpuMilliseconds).toBeGreaterThan(1_000);
+  // The guest counts also the time in which a busy host does not let it work.
+  expect(host.cpuMilliseconds).toBeGreaterThan(sandbox.cpuMilliseconds * 0.3);
+  expect(sandbox.peakCpus).toBeGreaterThan(0.3);
+  expect(sandbox.peakCpus).toBeLessThanOrEqual(1);
+  for (const { receivedBytes, sentBytes, peakVolumeBytes } of [sandbox, host]) {
+    for (const bytes of [receivedBytes, sentBytes, peakVolumeBytes]) expect(bytes).toBeGreaterThan(1_000);
+  }
+  expect(run.stdout).toMatch(/Used at most [\d.]+ of 1 vCPU, \d+ of 1,024 MiB memory/);
 });
 
 test('secrets created on the host are updated inside the machine through the gateway and read again on the host', async () => {

@@ -16,3 +16,4 @@ export * from './runner-contract.ts';
 export * from './sandbox-settings.ts';
 export { formsOfSecret, maximumPatternLength, minimumSecretLength } from './secret-forms.ts';
 export * from './settings-merge.ts';
+export * from './usage.ts';

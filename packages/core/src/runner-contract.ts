@@ -7,6 +7,7 @@ import { job } from './job.ts';
 import { stackIdentity } from './names.ts';
 import { isolationKind, operation, platform, runOutcome, sandboxSize, stepStatus, workflow } from './run.ts';
 import { runSandbox } from './sandbox-settings.ts';
+import { maximumReportedSamples, usageSample, usageSummary } from './usage.ts';
 
 /**
  * The contract between runner and control plane: JSON over HTTP, POST only, and only the runner calls.
@@ -126,7 +127,7 @@ export type ImagesResponse = z.infer<typeof imagesResponse>;
 export const runCommand = z.enum(['cancel']);
 export type RunCommand = z.infer<typeof runCommand>;
 
-/** Answer to `heartbeat`, `log` and `steps`. */
+/** Answer to `heartbeat`, `log`, `steps` and `usage`. */
 export const runCallResponse = z.object({ command: runCommand.optional() });
 export type RunCallResponse = z.infer<typeof runCallResponse>;
 
@@ -199,6 +200,16 @@ export const stepsRequest = z.object({
   sandbox: sandboxFacts.optional(),
 });
 
+/**
+ * What the run has used: the summary of all of it so far, and samples that were not stored yet. A sample is known by its
+ * time and stored once; the newest summary counts.
+ */
+export const usageRequest = z.object({
+  summary: usageSummary,
+  samples: z.array(usageSample).max(maximumReportedSamples),
+});
+export type UsageReport = z.infer<typeof usageRequest>;
+
 /** The sandbox is proven gone: the stack is free from here on. */
 export const finishRequest = z.object({
   outcome: runOutcome.exclude(['skipped']),
@@ -210,6 +221,8 @@ export const finishRequest = z.object({
   lastSequence: z.number().int().min(0),
   /** Where the run went; absent where it had no network yet. */
   egress: egressRecord.optional(),
+  /** What it used, with what `usage` has not brought yet; absent where there was no sandbox. */
+  usage: usageRequest.optional(),
 });
 export type FinishRequest = z.infer<typeof finishRequest>;
 

@@ -12,5 +12,6 @@ describeIsolation('gvisor', {
   },
   cpuCount: hostCpuCount,
   endsAsAWhole: true,
+  countsItsKernel: true,
   makesNamespaces: true,
 });

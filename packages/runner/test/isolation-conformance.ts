@@ -7,6 +7,7 @@ import { describeEnd } from './conformance/end.ts';
 import { describeInside } from './conformance/inside.ts';
 import { describeLimits } from './conformance/limits.ts';
 import { describeNetwork } from './conformance/network.ts';
+import { describeUsage } from './conformance/usage.ts';
 
 /** What every isolation promises. Called by the test file of each. */
 export function describeIsolation(
@@ -24,6 +25,7 @@ export function describeIsolation(
     const conformance = {
       ...{ channelMiB: 100, channelBufferMiB: 8, smallMemoryMiB: 256 },
       ...{ cacheTransfer: 'archive' as const, endsAsAWhole: false, makesNamespaces: false },
+      countsItsKernel: false,
       ...given,
       bench: () => bench,
     };
@@ -32,6 +34,7 @@ export function describeIsolation(
     describeLimits(conformance);
     describeInside(conformance);
     describeNetwork(conformance);
+    describeUsage(conformance);
     describeDestroy(conformance);
   });
 }

@@ -31,7 +31,7 @@ const openInit = () =>
   });
 
 const usage =
-  '{"event":"usage","cpuMicroseconds":1,"memoryBytes":1,"diskBytes":1,"receivedBytes":1,"sentBytes":1}\n';
+  '{"event":"usage","uptimeMilliseconds":1,"cpuMicroseconds":1,"memoryBytes":1,"volumeBytes":1,"receivedBytes":1,"sentBytes":1}\n';
 
 const nonsense: [string, string | Buffer][] = [
   ['bytes that are no text', Buffer.concat([randomBytes(1000), Buffer.from('\n')])],
@@ -79,6 +79,17 @@ test.each(['6.1\\u001b]0;title\\u0007', '', '6.1 and a sentence', 'x'.repeat(101
     far.write(`{"event":"boot","kernelRelease":"${kernelRelease}","bootId":"0"}\n`);
     await turn();
     expect(violations).toEqual(['a line that is no event']);
+  },
+);
+
+test.each(['-1', '1.5', '1e999', '9007199254740992', 'null', '"1"'])(
+  'a guest that claims to use %s is cut off',
+  async (nonsense) => {
+    const { far, violations, heard } = openInit();
+    far.write(usage.replace('"memoryBytes":1', `"memoryBytes":${nonsense}`));
+    await turn();
+    expect(violations).toEqual(['a line that is no event']);
+    expect(heard).toEqual([]);
   },
 );
 

@@ -6,6 +6,7 @@ export { removeFinishedRuns, removeRunsIn } from './remove-finished.ts';
 export { type RunReport, reportOfRun, stepsOfRuns } from './report.ts';
 export { queueRoutes } from './routes.ts';
 export { findRun, findRuns, type RunRecord } from './run.ts';
+export { usageSamplesOf } from './usage.ts';
 export { reasonForWaiting } from './waiting.ts';
 export { wakeImages } from './wake-up.ts';
 export { type WorkflowRuns, type Workflows, workflowOf } from './workflow.ts';

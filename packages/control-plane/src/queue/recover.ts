@@ -68,10 +68,11 @@ async function requeue(tx: Database, runId: string): Promise<void> {
   await sql`
     UPDATE runs SET
       state = 'queued', modified_at = now(), runner_id = NULL, claim_nonce = NULL, claim_id = NULL,
-      lease_token_hash = NULL, delivery_token_hash = NULL, lease_ends_at = NULL, sandbox = NULL, log_bytes = 0
+      lease_token_hash = NULL, delivery_token_hash = NULL, lease_ends_at = NULL, sandbox = NULL, usage = NULL, log_bytes = 0
     WHERE id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_log_lines WHERE run_id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_steps WHERE run_id = ${runId}`.execute(tx);
+  await sql`DELETE FROM run_usage_samples WHERE run_id = ${runId}`.execute(tx);
   await wakeClaims(tx);
 }
 

@@ -5,6 +5,8 @@ import {
   type SandboxFacts,
   type StepReport,
   sandboxFacts,
+  type UsageSummary,
+  usageSummary,
 } from '@slipway/core';
 import { sql } from 'kysely';
 import * as z from 'zod';
@@ -16,6 +18,8 @@ export interface RunReport {
   readonly phaseMilliseconds: Readonly<Record<string, number>>;
   /** Where it went; null while it runs, and where its runner could not tell. */
   readonly egress: EgressRecord | null;
+  /** What it has used; null before it had a sandbox. */
+  readonly usage: UsageSummary | null;
 }
 
 /** Replaces the steps of a run, and keeps what it runs on once that is known; in the caller's transaction. */
@@ -69,14 +73,15 @@ export async function stepsOfRuns(
 const phases = z.record(z.string(), z.number());
 
 export async function reportOfRun(db: Database, runId: string): Promise<RunReport> {
-  const { sandbox, phase_milliseconds, egress } = await db
+  const { sandbox, phase_milliseconds, egress, usage } = await db
     .selectFrom('runs')
-    .select(['sandbox', 'phase_milliseconds', 'egress'])
+    .select(['sandbox', 'phase_milliseconds', 'egress', 'usage'])
     .where('id', '=', runId)
     .executeTakeFirstOrThrow();
   return {
     sandbox: sandbox === null ? null : sandboxFacts.parse(JSON.parse(sandbox)),
     phaseMilliseconds: phase_milliseconds === null ? {} : phases.parse(JSON.parse(phase_milliseconds)),
     egress: egress === null ? null : egressRecord.parse(JSON.parse(egress)),
+    usage: usage === null ? null : usageSummary.parse(JSON.parse(usage)),
   };
 }

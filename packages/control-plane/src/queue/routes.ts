@@ -13,6 +13,7 @@ import {
   runnerContractPath,
   type SecretPatterns,
   stepsRequest,
+  usageRequest,
 } from '@slipway/core';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ControlPlane } from '../control-plane.ts';
@@ -33,6 +34,7 @@ import { noteLostRunner } from './lost-runner.ts';
 import { keepRecovering } from './recover.ts';
 import { storeSteps } from './report.ts';
 import { logOf, type RunRecord } from './run.ts';
+import { storeUsage } from './usage.ts';
 import { WakeUp } from './wake-up.ts';
 import { type Workflows, workflowOf } from './workflow.ts';
 
@@ -129,6 +131,15 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     }),
   );
 
+  const usage = { ...call('usage', leaseToken), body: usageRequest, needsRoom: true } as const;
+  route(app, controlPlane, usage, async ({ bearer, body }) =>
+    db.transaction().execute(async (tx) => {
+      const run = await renewLease(tx, bearer);
+      await storeUsage(tx, run.id, body);
+      return answerTo(run);
+    }),
+  );
+
   const log = { ...call('log', leaseToken), body: logRequest, needsRoom: true } as const;
   route(app, controlPlane, log, async ({ bearer, body }) =>
     db.transaction().execute(async (tx) => {
@@ -154,6 +165,7 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
       if (run.state === 'finished') return;
       const secrets = await secretsOf(tx, run);
       if (body.egress) await storeEgress(tx, run.id, body.egress, secrets);
+      if (body.usage) await storeUsage(tx, run.id, body.usage);
       const message = body.message && maskWith(secrets, body.message);
       await endRun(tx, run.id, { ...body, message, endedBy: 'runner' }, now());
     }),

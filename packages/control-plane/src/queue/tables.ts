@@ -37,7 +37,16 @@ export interface QueueTables {
     phase_milliseconds: string | null;
     /** JSON text (`EgressRecord`). */
     egress: string | null;
+    /** JSON text (`UsageSummary`). */
+    usage: string | null;
     log_bytes: Generated<number>;
+  };
+  run_usage_samples: {
+    run_id: string;
+    ended_at: Date;
+    seconds: number;
+    /** JSON text (`Usage`). */
+    usage: string;
   };
   run_steps: {
     run_id: string;

@@ -16,6 +16,7 @@ import {
   runCallResponse,
   type SandboxFacts,
   type StepReport,
+  type UsageReport,
 } from '@slipway/core';
 import * as z from 'zod';
 import type { Answer, CallOptions, Connection } from './connection.ts';
@@ -96,6 +97,10 @@ export class RunCalls {
 
   steps(steps: readonly StepReport[], sandbox: SandboxFacts | undefined): Promise<RunCallResponse> {
     return this.#call('steps', JSON.stringify({ steps, sandbox }), runCallResponse);
+  }
+
+  usage(report: UsageReport): Promise<RunCallResponse> {
+    return this.#call('usage', JSON.stringify(report), runCallResponse);
   }
 
   async finish(request: FinishRequest): Promise<void> {

@@ -16,6 +16,7 @@ async function use(run: LiveRun, { image, waiting }: PreparedWaiting): Promise<E
   holdNetwork(run, Promise.resolve(rest.network));
   run.resources.hold('sandbox', Promise.resolve(executor), endExecutor);
   adopt(run, executor);
+  run.usage.begin(executor.sandbox, { sandboxIsNew: false });
   run.report.sandboxIs(factsOf(run, image, executor.boot));
   await run.report.setup(`Taking a sandbox that was started ${ageSeconds} s ago (${describe(run)})`);
   await run.report.setup(describeStart(executor.boot));
@@ -34,7 +35,10 @@ async function start(run: LiveRun, { image, network, opened }: PreparedStart): P
       network,
       size: run.size,
       silenceSeconds: run.lease.timing.guestSilenceSeconds,
-    }).then((executor) => adopt(run, executor));
+    }).then((executor) => {
+      run.usage.begin(executor.sandbox, { sandboxIsNew: true });
+      return adopt(run, executor);
+    });
     const held = run.resources.hold('sandbox', creating, endExecutor);
     const executor = await run.unlessStopped(run.phases.measure('sandbox', held));
     const started = await run.unlessStopped(run.phases.measure('boot', executor.sandbox.started));

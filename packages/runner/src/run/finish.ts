@@ -12,11 +12,13 @@ export async function finish(run: LiveRun, reached: Ending): Promise<void> {
   run.cancellation.close();
   run.timeLimits.close();
   const ended = await explained(run, reached);
+  await run.usage.end();
   // What went into the spool goes out meanwhile.
   await run.phases.measure('destroy', run.resources.destroyAll());
   const ending = run.egress.blame(ended);
-  const { line } = run.egress;
-  await run.report.complete(ending, [...consoleLines(run, ending), ...(line === undefined ? [] : [line])]);
+  const ownLines = [run.usage.line, run.egress.line].filter((line) => line !== undefined);
+  await run.report.complete(ending, [...consoleLines(run, ending), ...ownLines]);
+  await run.usage.settled();
   const wasTold = await tellEnding(run, ending);
   run.lease.end();
   await run.report.close();
@@ -56,6 +58,7 @@ async function sendEnding(run: LiveRun, { outcome, cause, message }: Ending): Pr
       phaseMilliseconds: run.phases.toRecord(),
       lastSequence: run.report.lastSequence,
       ...(run.egress.record && { egress: run.egress.record }),
+      ...(run.usage.report && { usage: run.usage.report }),
     }),
   );
   run.log.info({ outcome, cause, phaseMilliseconds: run.phases.toRecord() }, 'Run finished');

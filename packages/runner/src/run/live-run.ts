@@ -28,6 +28,7 @@ import { Lease } from './lease.ts';
 import { type MonotonicClock, Phases } from './phases.ts';
 import { RunReport } from './report.ts';
 import { TimeLimitWatch } from './time-limits.ts';
+import { RunUsage } from './usage/run-usage.ts';
 import type { WarmPool } from './warm-pool/warm-pool.ts';
 
 /** What every run of one runner shares. */
@@ -58,6 +59,7 @@ export class LiveRun {
   readonly cancellation: Cancellation;
   readonly timeLimits: TimeLimitWatch;
   readonly egress: RunEgress;
+  readonly usage: RunUsage;
   readonly lease: Lease;
   /** Takes the lines of the log until the control plane has stored them. */
   readonly spool: SpoolFolder;
@@ -86,6 +88,10 @@ export class LiveRun {
     this.phases = new Phases(clock);
     this.resources = new HeldResources(this.log);
     this.egress = new RunEgress(this.log, () => new Date());
+    this.usage = new RunUsage({
+      ...{ size: this.size, clock, now: () => new Date(), log: this.log },
+      send: (report) => this.#obeyed(this.ask(() => this.calls.usage(report))),
+    });
     this.cancellation = new Cancellation((reason) => this.stop(reason));
     this.timeLimits = new TimeLimitWatch(sandbox.timeLimits, (sentence) =>
       this.cancellation.request('timed-out', graceSeconds, sentence),

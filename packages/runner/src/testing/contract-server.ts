@@ -24,6 +24,9 @@ import {
   type SharedEntry,
   type StepReport,
   stepsRequest,
+  type UsageReport,
+  type UsageSample,
+  usageRequest,
   type WantedImage,
 } from '@slipway/core';
 
@@ -42,6 +45,9 @@ export class ContractRun {
   steps: readonly StepReport[] = [];
   sandbox: SandboxFacts | undefined;
   finish: FinishRequest | undefined;
+  usage: UsageReport['summary'] | undefined;
+  /** By time: a sample that is sent again changes nothing. */
+  readonly usageSamples = new Map<string, UsageSample>();
   cancelled = false;
   fenced = false;
   /** How the settings log in to the registry of the run's image. */
@@ -54,6 +60,11 @@ export class ContractRun {
 
   take(lines: readonly LogLine[]): void {
     for (const line of lines) this.lines.set(line.sequence, line);
+  }
+
+  takeUsage({ summary, samples }: UsageReport): void {
+    this.usage = summary;
+    for (const sample of samples) this.usageSamples.set(sample.at, sample);
   }
 
   count(name: string): number {
@@ -238,8 +249,10 @@ export class ContractServer {
       run.steps = steps;
       run.sandbox = sandbox ?? run.sandbox;
     }
+    if (name === 'usage') run.takeUsage(usageRequest.parse(body));
     if (name === 'finish') {
       run.finish = finishRequest.parse(body);
+      if (run.finish.usage) run.takeUsage(run.finish.usage);
       return { status: 204 };
     }
     const command = run.cancelled ? { command: 'cancel' } : {};

@@ -16,6 +16,7 @@ import type {
   SandboxSpec,
 } from '../isolation/isolation.ts';
 import type { Shortages } from '../isolation/shortages.ts';
+import type { UsageReading } from '../isolation/usage-reading.ts';
 
 const boot: SandboxBoot = {
   accelerated: null,
@@ -38,6 +39,8 @@ export class HeldSandbox implements Sandbox {
   destroyedAt: number | undefined;
   /** What its kernel tells. */
   knownShortages: Shortages = { memory: null, processRefusals: 0, volume: null };
+  /** What it uses. */
+  reading: UsageReading = { sandbox: null, host: null };
   /** Set to make the next calls of `destroy` fail. */
   destroyFailures = 0;
   readonly #inside: Duplex;
@@ -99,6 +102,10 @@ export class HeldSandbox implements Sandbox {
 
   shortages(): Promise<Shortages> {
     return Promise.resolve(this.knownShortages);
+  }
+
+  usage(): Promise<UsageReading> {
+    return Promise.resolve(this.reading);
   }
 
   signal(): void {}

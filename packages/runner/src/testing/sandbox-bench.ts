@@ -25,8 +25,8 @@ export interface BenchSpec {
 
 /**
  * Starts sandboxes of one isolation in the real surroundings that they have in a runner: a network each, with a
- * gateway that leads to an HTTP server (which answers every path with `the control plane has <path>`), the tiny image,
- * and a folder of their own for the isolation's files.
+ * gateway that leads to an HTTP server (which answers every path with `the control plane has <path>`, and `/zeros/<bytes>`
+ * with so many), the tiny image, and a folder of their own for the isolation's files.
  */
 export class SandboxBench {
   readonly folder: string;
@@ -65,7 +65,15 @@ export class SandboxBench {
     const folder = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
     mkdirSync(join(folder, 'sandboxes'));
     const isolation = await openIsolation(join(folder, 'sandboxes'));
-    const server = createServer((request, response) => response.end(`the control plane has ${request.url}`));
+    const server = createServer((request, response) => {
+      request.resume();
+      const [, zeros] = /^\/zeros\/(\d+)$/.exec(request.url ?? '') ?? [];
+      request.once('end', () =>
+        response.end(zeros ? Buffer.alloc(Number(zeros)) : `the control plane has ${request.url}`),
+      );
+    });
+    // As the control plane's own: Node's five seconds can end a connection just when a slow sandbox uses it again.
+    server.keepAliveTimeout = 72_000;
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return new SandboxBench(folder, isolation, server, buildTinyImage(folder, addToImage));
   }
@@ -141,15 +149,15 @@ export async function outputOf(sandbox: Sandbox): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Waits until the sandbox has written `text` to its channel; what comes after it is dropped. */
-export function untilItWrites(sandbox: Sandbox, text: string): Promise<void> {
+/** Waits until the sandbox has written `text` to its channel, and answers all up to it; what comes after it is dropped. */
+export function untilItWrites(sandbox: Sandbox, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let seen = '';
     const listen = (chunk: Buffer) => {
       seen += chunk.toString();
       if (!seen.includes(text)) return;
       sandbox.channel.off('data', listen);
-      resolve();
+      resolve(seen);
     };
     sandbox.channel.on('data', listen);
     void sandbox.exited.then(({ message }) =>

@@ -21,6 +21,8 @@ export interface ConformanceOptions {
    * itself, without counting.
    */
   readonly endsAsAWhole?: boolean;
+  /** What its own kernel takes counts as the run's. */
+  readonly countsItsKernel?: boolean;
   /** A process may make namespaces: they are those of its own kernel. */
   readonly makesNamespaces?: boolean;
   /** Longest time of one test. */

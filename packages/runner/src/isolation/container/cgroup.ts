@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SandboxSize } from '@slipway/core';
 import { SandboxStartError } from '../isolation.ts';
@@ -17,6 +17,10 @@ export interface CgroupCounters {
   memoryKills(): number;
   /** Most memory used so far, files that can be dropped at any time included. */
   memoryPeakBytes(): number;
+  /** Memory in use, without the files that can be dropped at any time. */
+  memoryBytes(): number;
+  /** Processor time so far. */
+  cpuMilliseconds(): number;
   /** Processes and threads that were refused. */
   processRefusals(): number;
 }
@@ -48,7 +52,7 @@ export function createCgroup(name: string, size: SandboxSize, pidLimit: number):
     for (const directory of made) rmdirSync(directory);
     throw new SandboxStartError(
       `The limits of the sandbox could not be set (${String(error)}). The container isolation needs root and the ` +
-        'memory, cpu and pids controllers of cgroups.',
+        'memory, cpu, cpuacct (version 1) and pids controllers of cgroups.',
       'sandbox-failed',
       { cause: error },
     );
@@ -71,6 +75,12 @@ function unified(directory: string): SandboxCgroup {
     counters: {
       memoryKills: () => named('oom_kill', join(directory, 'memory.events')),
       memoryPeakBytes: () => number(join(directory, 'memory.peak')),
+      memoryBytes: () =>
+        withoutFiles(
+          number(join(directory, 'memory.current')),
+          ['inactive_file', 'active_file'].map((name) => named(name, join(directory, 'memory.stat'))),
+        ),
+      cpuMilliseconds: () => Math.round(named('usage_usec', join(directory, 'cpu.stat')) / 1000),
       processRefusals: () => named('max', join(directory, 'pids.events')),
     },
   };
@@ -94,8 +104,11 @@ function perController(
     }),
     pids: make(join(ownDirectory('pids'), name), { 'pids.max': pidLimit }),
   };
+  // Most hosts have these two as one.
+  const countsTimes = existsSync(join(controllers.cpu, 'cpuacct.usage'));
+  const times = countsTimes ? controllers.cpu : make(join(ownDirectory('cpuacct'), name), {});
   return {
-    directories: Object.values(controllers),
+    directories: [...new Set([...Object.values(controllers), times])],
     mounts: Object.entries(controllers).map(([controller, source]) => ({
       source,
       destination: join(root, controller),
@@ -103,6 +116,14 @@ function perController(
     counters: {
       memoryKills: () => named('oom_kill', join(controllers.memory, 'memory.oom_control')),
       memoryPeakBytes: () => number(join(controllers.memory, 'memory.max_usage_in_bytes')),
+      memoryBytes: () =>
+        withoutFiles(
+          number(join(controllers.memory, 'memory.usage_in_bytes')),
+          ['total_inactive_file', 'total_active_file'].map((file) =>
+            named(file, join(controllers.memory, 'memory.stat')),
+          ),
+        ),
+      cpuMilliseconds: () => Math.round(number(join(times, 'cpuacct.usage')) / 1e6),
       processRefusals: () => named('max', join(controllers.pids, 'pids.events')),
     },
   };
@@ -111,7 +132,9 @@ function perController(
 /** The directories in which the control groups of sandboxes are made. */
 export function cgroupParents(): string[] {
   if (isUnified()) return [root];
-  return ['memory', 'cpu', 'pids'].map(ownDirectory);
+  const directories = ['memory', 'cpu', 'cpuacct', 'pids'].map(ownDirectory).filter(existsSync);
+  // Controllers that are mounted as one have several names.
+  return [...new Set(directories.map((directory) => realpathSync(directory)))];
 }
 
 function isUnified(): boolean {
@@ -129,6 +152,14 @@ function ownDirectory(controller: string): string {
 
 function named(name: string, path: string): number {
   return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(readFileSync(path, 'utf8'))?.[1] ?? 0);
+}
+
+/** The kernel may drop files between the look at all and the look at them. */
+function withoutFiles(allBytes: number, filesBytes: readonly number[]): number {
+  return Math.max(
+    0,
+    filesBytes.reduce((left, bytes) => left - bytes, allBytes),
+  );
 }
 
 function number(path: string): number {

@@ -3,7 +3,9 @@ import type { Duplex } from 'node:stream';
 import { destruction } from '../destruction.ts';
 import type { Sandbox, SandboxBoot, SandboxExit, SandboxSpec } from '../isolation.ts';
 import type { Shortages } from '../shortages.ts';
+import type { UsageReading } from '../usage-reading.ts';
 import { type CgroupCounters, createCgroup } from './cgroup.ts';
+import { ContainerUsage } from './container-usage.ts';
 import { explainExit } from './exit-explanation.ts';
 import type { ContainerRuntime } from './runtime.ts';
 import { countedShortages, volumeRoom } from './shortages.ts';
@@ -25,6 +27,7 @@ export class ContainerSandbox implements Sandbox {
   readonly destroy = destruction(async () => {
     // Only to be quick: where it fails, the volume is written back before it goes.
     await this.#supervisor.run(discardVolume(this.#folder)).catch(() => {});
+    await this.#supervisor.volume.close();
     await this.#supervisor.kill();
     // The kernel ends a PID namespace before its first process counts as ended, so now every process is reaped.
     await this.exited;
@@ -38,6 +41,7 @@ export class ContainerSandbox implements Sandbox {
   readonly #supervisor: Supervisor;
   readonly #sweeper: CgroupSweeper;
   readonly #counters: CgroupCounters;
+  readonly #usage: ContainerUsage;
 
   private constructor(
     spec: SandboxSpec,
@@ -54,6 +58,7 @@ export class ContainerSandbox implements Sandbox {
     this.#sweeper = sweeper;
     this.channel = supervisor.channel;
     this.#counters = counters;
+    this.#usage = new ContainerUsage(supervisor, counters, `${this.#folder}/volume`);
     this.exited = supervisor.ended.then((end) => {
       const volume = end.volume && { ...end.volume, folders: [] };
       return explainExit(end, spec, { ...countedShortages(spec, name, counters), volume });
@@ -110,6 +115,10 @@ export class ContainerSandbox implements Sandbox {
     // Once it is gone, so is its volume.
     const volume = await volumeRoom(this.#supervisor, this.#folder).catch(() => null);
     return { ...countedShortages(this.#spec, this.#name, this.#counters), volume };
+  }
+
+  usage(): Promise<UsageReading> {
+    return this.#usage.read();
   }
 
   signal(name: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void {

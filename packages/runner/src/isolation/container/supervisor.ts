@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { type SandboxSpec, SandboxStartError } from '../isolation.ts';
 import type { SandboxNames } from '../sandbox-names.ts';
 import type { VolumeRoom } from '../shortages.ts';
+import { VolumeFile } from '../volume-file.ts';
 import type { SandboxCgroup } from './cgroup.ts';
 import { ociConfiguration } from './oci-configuration.ts';
 import type { ContainerRuntime } from './runtime.ts';
@@ -36,6 +37,8 @@ export interface Supervisor {
   readonly ended: Promise<SupervisorEnd>;
   /** Process id on the host of the first process in the namespaces; rejects when there will never be one. */
   readonly firstProcess: Promise<number>;
+  /** Stays open until the caller closes it. */
+  readonly volume: VolumeFile;
   /**
    * Runs a command inside the supervisor's mount and PID namespaces; `descriptor` becomes its descriptor 3. Answers what
    * it wrote to standard output. Throws when it fails or takes more than ten seconds.
@@ -65,11 +68,13 @@ export function spawnSupervisor(
   cgroup: SandboxCgroup,
 ): Supervisor {
   const files: number[] = [];
+  let volume: number | undefined;
   try {
-    files.push(openSync(spec.image.erofsPath, 'r'), openSync(spec.toolbox.erofsPath, 'r'));
-    files.push(openVolume(parts.names.folder, name));
-    return start(spec, parts, name, cgroup, files);
+    for (const { erofsPath } of [spec.image, spec.toolbox]) files.push(openSync(erofsPath, 'r'));
+    volume = openVolume(parts.names.folder, name);
+    return start(spec, parts, name, cgroup, { readOnly: files, volume });
   } catch (error) {
+    if (volume !== undefined) closeSync(volume);
     throw new SandboxStartError(
       `The files of the sandbox could not be opened: ${String(error)}`,
       'sandbox-failed',
@@ -87,7 +92,7 @@ function start(
   { names: { folder }, runtime }: ContainerParts,
   name: string,
   cgroup: SandboxCgroup,
-  files: readonly number[],
+  files: { readonly readOnly: readonly number[]; readonly volume: number },
 ): Supervisor {
   const bundle = bundlePaths(folder);
   const configuration = ociConfiguration(spec, bundle, cgroup.mounts, onStarted(folder));
@@ -113,7 +118,7 @@ function start(
       ...cgroup.directories,
     ],
     {
-      stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...files, 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe', ...files.readOnly, files.volume, 'pipe'],
       env: { PATH: process.env.PATH },
       // Out of reach of a terminal's Ctrl-C: the runner ends it, when the run has had its time.
       detached: true,
@@ -195,6 +200,7 @@ function start(
     started: reported(/^(started)$/m).then(() => {}),
     ended,
     firstProcess,
+    volume: new VolumeFile(files.volume),
     async run(argv, descriptor) {
       return runToEnd(
         ['nsenter', `--target=${await firstProcess}`, '--mount', '--pid', '--', ...argv],

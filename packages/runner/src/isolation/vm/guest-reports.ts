@@ -4,8 +4,12 @@ import type { GuestEvent } from './init-channel.ts';
 
 type Report<Name extends GuestEvent['event']> = Extract<GuestEvent, { event: Name }>;
 
+export type GuestUsage = Report<'usage'>;
+
 /** Init answers at once; a guest that is emulated on a busy host takes a moment. */
 const answerDeadlineMilliseconds = 3_000;
+/** What it uses is asked each second, and when a run ends, which must not wait for it. */
+const usageDeadlineMilliseconds = 200;
 /** It looks for folders for three seconds. */
 const foldersDeadlineMilliseconds = 5_000;
 
@@ -15,7 +19,8 @@ const mebibyte = 1024 ** 2;
 export class GuestReports {
   /** Why it could not go on. */
   failure: string | undefined;
-  usage: Report<'usage'> | undefined;
+  /** What it has told last. */
+  usage: GuestUsage | undefined;
   #shortages: Report<'shortages'> | undefined;
   #folders: Report<'folders'> | undefined;
   #heard = new EventTarget();
@@ -62,12 +67,20 @@ export class GuestReports {
     return this.shortages;
   }
 
+  /** Settles when the guest has told what it uses, or does not do so in time. */
+  askUsage(send: (message: string) => void): Promise<void> {
+    return this.#answer('usage', usageDeadlineMilliseconds, () => send('usage'));
+  }
+
   async #answer(name: GuestEvent['event'], deadlineMilliseconds: number, ask: () => void): Promise<void> {
+    const over = new AbortController();
     const answered = new Promise<void>((resolve) => {
-      this.#heard.addEventListener(name, () => resolve(), { once: true });
+      this.#heard.addEventListener(name, () => resolve(), { once: true, signal: over.signal });
     });
     ask();
-    await Promise.race([answered, delay(deadlineMilliseconds, undefined, { ref: false })]);
+    const late = delay(deadlineMilliseconds, undefined, { ref: false, signal: over.signal });
+    await Promise.race([answered, late]).finally(() => over.abort());
+    late.catch(() => undefined);
   }
 }
 

@@ -23,9 +23,11 @@ const guestEvent = z.discriminatedUnion('event', [
   }),
   z.object({
     event: z.literal('usage'),
+    /** By the guest's monotonic clock. */
+    uptimeMilliseconds: count,
     cpuMicroseconds: count,
     memoryBytes: count,
-    diskBytes: count,
+    volumeBytes: count,
     receivedBytes: count,
     sentBytes: count,
   }),

@@ -15,6 +15,8 @@ import {
 } from '../isolation.ts';
 import type { SandboxNames } from '../sandbox-names.ts';
 import type { Shortages } from '../shortages.ts';
+import type { UsageReading } from '../usage-reading.ts';
+import { VolumeFile } from '../volume-file.ts';
 import { CacheDisk } from './cache-disk.ts';
 import { confinedBoot, confinedQemu, type QemuFiles } from './confinement.ts';
 import { guestFiles } from './container-configuration.ts';
@@ -25,6 +27,7 @@ import { HostMemoryWatch } from './host-memory-watch.ts';
 import { type GuestEvent, InitChannel } from './init-channel.ts';
 import { LateDevices } from './late-devices.ts';
 import { createMachineCgroup, putIntoCgroup } from './machine-cgroup.ts';
+import { MachineUsage } from './machine-usage.ts';
 import { type Acceleration, descriptors, deviceArguments, machineArguments } from './qemu-command.ts';
 import { QemuProcess } from './qemu-process.ts';
 import { Qmp } from './qmp.ts';
@@ -51,6 +54,7 @@ export class VmSandbox implements Sandbox {
   readonly cacheDevice: CacheDisk;
   readonly destroy = destruction(async () => {
     this.#end(destroyedExit);
+    await this.#volume.close();
     await this.#qemu.kill();
     this.#init.close();
     this.#qmp.close();
@@ -69,12 +73,16 @@ export class VmSandbox implements Sandbox {
   readonly #qmp: Qmp;
   readonly #devices: LateDevices;
   readonly #formatted: Promise<void>;
+  readonly #volume: VolumeFile;
+  readonly #usage: MachineUsage;
   readonly #boot = Promise.withResolvers<SandboxBoot>();
   readonly #exit = Promise.withResolvers<SandboxExit>();
   readonly #reports = new GuestReports();
   readonly #hostMemory = new HostMemoryWatch();
   #booted: SandboxBoot | undefined;
   #machineId: number | undefined;
+  /** Whether there is an init that answers. */
+  #answers = false;
   #shutdownReason: string | undefined;
 
   private constructor(
@@ -83,6 +91,7 @@ export class VmSandbox implements Sandbox {
     parts: MachineParts,
     qemu: QemuProcess,
     limits: CgroupSweeper | undefined,
+    volume: VolumeFile,
     formatted: Promise<void>,
   ) {
     this.#spec = spec;
@@ -90,6 +99,7 @@ export class VmSandbox implements Sandbox {
     this.#limits = limits;
     this.#parts = parts;
     this.#qemu = qemu;
+    this.#volume = volume;
     this.#formatted = formatted;
     this.started = this.#boot.promise;
     this.exited = this.#exit.promise;
@@ -114,6 +124,10 @@ export class VmSandbox implements Sandbox {
     });
     this.#devices = new LateDevices(this.#qmp, this.#init, parts.guest.sendDescriptorPath);
     for (const [path, contents] of guestFiles(spec)) this.#init.sendFile(path, contents);
+    this.#usage = new MachineUsage({
+      ...{ size: spec.size, processId: () => this.#machineId, volume, reports: this.#reports },
+      send: (message) => this.#init.send(message),
+    });
     this.cacheDevice = new CacheDisk(
       this.#devices,
       this.#init,
@@ -145,22 +159,24 @@ export class VmSandbox implements Sandbox {
     };
     let formatted: Promise<void> | undefined;
     let limits: CgroupSweeper | undefined;
+    let volumeFile: VolumeFile | undefined;
     try {
       // In the order of `descriptors`.
       for (const path of [spec.image.erofsPath, spec.toolbox.erofsPath]) open(path);
       const volume = openVolume(parts.names.folder, name, spec.size.volumeGiB);
-      opened.push(volume);
+      volumeFile = new VolumeFile(volume);
       const groups = createMachineCgroup(name, spec.size, parts.acceleration)?.directories;
       limits = groups && watchCgroups(groups);
-      const qemu = new QemuProcess(qemuCommand(spec, name, parts), 3, opened, 'SIGTERM');
+      const qemu = new QemuProcess(qemuCommand(spec, name, parts), 3, [...opened, volume], 'SIGTERM');
       // Before it has taken any memory.
       if (groups) putIntoCgroup(groups, qemu);
       // While QEMU starts: the guest mounts the volume only when it is told to.
       formatted = formatVolume(volume);
       await qemu.spawned();
-      return new VmSandbox(spec, name, parts, qemu, limits, formatted);
+      return new VmSandbox(spec, name, parts, qemu, limits, volumeFile, formatted);
     } catch (error) {
       await formatted?.catch(() => {});
+      await volumeFile?.close();
       await limits?.sweep();
       parts.names.giveBack(name);
       throw new SandboxStartError(
@@ -187,6 +203,10 @@ export class VmSandbox implements Sandbox {
     return this.#reports.askShortages((message) => this.#init.send(message));
   }
 
+  usage(): Promise<UsageReading> {
+    return this.#usage.read(this.#answers);
+  }
+
   #findMachine(): number {
     [this.#machineId] = this.#qemu.children;
     if (this.#machineId === undefined) throw new Error('QEMU has ended');
@@ -205,6 +225,7 @@ export class VmSandbox implements Sandbox {
         };
         break;
       case 'started':
+        this.#answers = true;
         if (this.#booted) this.#boot.resolve(this.#booted);
         break;
       case 'failed':
@@ -240,6 +261,7 @@ export class VmSandbox implements Sandbox {
 
   #end(exit: SandboxExit): void {
     this.#boot.reject(new SandboxStartError(exit.message, exit.cause ?? 'sandbox-failed'));
+    this.#answers = false;
     this.#exit.resolve(exit);
     this.#devices.close();
     this.cacheDevice.close();

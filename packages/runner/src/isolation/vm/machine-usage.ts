@@ -1,0 +1,70 @@
+import type { ResourceUse, SandboxSize } from '@slipway/core';
+import { networkTraffic, processUse } from '../host-counters.ts';
+import type { UsageReading, UseReading } from '../usage-reading.ts';
+import type { VolumeFile } from '../volume-file.ts';
+import type { GuestReports, GuestUsage } from './guest-reports.ts';
+
+const mebibyte = 1024 ** 2;
+/** Guest and host begin to count at different moments, and cut the same bytes into different packets. */
+const toleratedMilliseconds = 1_000;
+const toleratedTraffic = { times: 2, bytes: mebibyte };
+
+export interface MachineUsageOptions {
+  readonly size: SandboxSize;
+  /** Of QEMU; undefined as long as that is not known. */
+  readonly processId: () => number | undefined;
+  readonly volume: VolumeFile;
+  readonly reports: GuestReports;
+  /** To the guest's init. */
+  readonly send: (message: string) => void;
+}
+
+/** What a virtual machine uses, by its guest's word and as the host sees it. */
+export class MachineUsage {
+  readonly #options: MachineUsageOptions;
+  readonly #madeAtMilliseconds = performance.now();
+  #host: UseReading | null = null;
+
+  constructor(options: MachineUsageOptions) {
+    this.#options = options;
+  }
+
+  /** `answers`: whether the guest can be asked; what it has told last is taken otherwise. */
+  async read(answers: boolean): Promise<UsageReading> {
+    const { reports, send } = this.#options;
+    if (answers) await reports.askUsage(send);
+    this.#lookAtHost();
+    return { sandbox: reports.usage ? this.#believed(reports.usage) : null, host: this.#host };
+  }
+
+  /** Once QEMU is gone, what it used last stays. */
+  #lookAtHost(): void {
+    const { volume } = this.#options;
+    const processId = this.#options.processId();
+    if (processId === undefined) return;
+    try {
+      this.#host = {
+        use: { ...processUse(processId), ...networkTraffic(processId), volumeBytes: volume.allocatedBytes },
+        atMilliseconds: performance.now(),
+      };
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error)) throw error;
+    }
+  }
+
+  /** A guest may say anything: nothing is taken that this machine cannot have used. */
+  #believed({ uptimeMilliseconds, cpuMicroseconds, ...told }: GuestUsage): UseReading {
+    const { cpus, memoryMiB, volumeGiB } = this.#options.size;
+    const livedMilliseconds = performance.now() - this.#madeAtMilliseconds;
+    const mostCpuMilliseconds = Math.round(cpus * (livedMilliseconds + toleratedMilliseconds));
+    const mostTraffic = (counted = 0) => counted * toleratedTraffic.times + toleratedTraffic.bytes;
+    const use: ResourceUse = {
+      cpuMilliseconds: Math.min(Math.round(cpuMicroseconds / 1000), mostCpuMilliseconds),
+      memoryBytes: Math.min(told.memoryBytes, memoryMiB * mebibyte),
+      volumeBytes: Math.min(told.volumeBytes, volumeGiB * 1024 * mebibyte),
+      receivedBytes: Math.min(told.receivedBytes, mostTraffic(this.#host?.use.receivedBytes)),
+      sentBytes: Math.min(told.sentBytes, mostTraffic(this.#host?.use.sentBytes)),
+    };
+    return { use, atMilliseconds: uptimeMilliseconds };
+  }
+}
