@@ -104,14 +104,16 @@ async function findQemu(ancestor: number): Promise<number | undefined> {
   return undefined;
 }
 
-test('a user without root gets runs in virtual machines, whose QEMU has another user id still and no rights', async () => {
+test('a user without root, as a service too, gets runs in virtual machines, whose QEMU has another user id still and no rights', async () => {
   await using cable = await makeNetworkNamespace();
   await using gitServer = await serveEmptyProject(join(directory, 'git'), cable.hostAddress);
-  await using up = startAsUserWithoutRoot([
-    ...['up', '--listen', '127.0.0.1:0', '--data-dir', join(homeWithoutRoot, 'data')],
+  const flags = [
+    ...['--listen', '127.0.0.1:0', '--data-dir', join(homeWithoutRoot, 'data')],
     ...['--cpus', '1', '--memory-mib', '768', '--volume-gib', '4'],
     ...['--default-image', defaultImageReference, '--allow-private-networks', `${cable.hostAddress}/32`],
-  ]);
+  ];
+  // What works with the mounts of a service works with those of a host, which are not read-only.
+  await using up = startAsUserWithoutRoot(['up', ...flags], { mounts: 'service' });
   const [, url = ''] = await up.says(/ready at (\S+)/);
   const [, token = ''] = await up.says(/PULUMI_ACCESS_TOKEN=(\S+)/);
   expect(await statusOf(up.pid, 'Uid')).toEqual(Array(4).fill(String(userIdWithoutRoot)));
@@ -127,6 +129,7 @@ test('a user without root gets runs in virtual machines, whose QEMU has another 
   expect(inRange).toBeGreaterThanOrEqual(0);
   expect(inRange).toBeLessThan(subordinateUserIds.count);
   expect(await statusOf(qemu, 'Groups')).toEqual([]);
+  expect(await statusOf(qemu, 'NSpid')).toEqual([String(qemu), '1']);
   for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
     expect(await statusOf(qemu, set), set).toEqual(['0000000000000000']);
 

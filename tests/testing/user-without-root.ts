@@ -13,16 +13,24 @@ export const userIdWithoutRoot = 61_234;
 export const subordinateUserIds = { first: 2_000_000, count: 65_536 } as const;
 export const homeWithoutRoot = '/mnt/home';
 
-/** Starts `./slipway …` as a user without root, of a host where `tun` says who may open /dev/net/tun. Needs root. */
+/**
+ * Starts `./slipway …` as a user without root, of a host where `tun` says who may open /dev/net/tun, with the mounts
+ * that a service has or those of the host. Needs root.
+ */
 export function startAsUserWithoutRoot(
   args: readonly string[],
   {
     tun = 'open',
+    mounts = 'usual',
     environment = {},
-  }: { tun?: 'open' | 'closed' | 'absent'; environment?: Readonly<Record<string, string>> } = {},
+  }: {
+    tun?: 'open' | 'closed' | 'absent';
+    mounts?: 'usual' | 'service';
+    environment?: Readonly<Record<string, string>>;
+  } = {},
 ): SlipwayProcess {
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  const user = [repository, cacheDirectory(process.env), String(userIdWithoutRoot), tun];
+  const user = [repository, cacheDirectory(process.env), String(userIdWithoutRoot), tun, mounts];
   return startSlipwayProcess(
     args,
     ['unshare', '--mount', 'sh', script, ...user, 'env', ...variables],

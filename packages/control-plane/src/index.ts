@@ -1,2 +1,2 @@
 export { exampleRepositoryPath } from './examples/index.ts';
-export { type Server, type ServerOptions, startServer } from './server.ts';
+export { type Server, type ServerOptions, startServer, usualCancelGraceSeconds } from './server.ts';

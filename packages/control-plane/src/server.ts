@@ -24,6 +24,9 @@ import { removeOld } from './retention.ts';
 import { checkMasterKey, RunSecrets } from './secrets/index.ts';
 import { endExpiredUpdates, stackRoutes } from './stacks/index.ts';
 
+/** Time that a cancelled operation has to end by itself, where nobody says otherwise. */
+export const usualCancelGraceSeconds = 60;
+
 export interface ServerOptions {
   /** Keeps the embedded database, the master key and the administrator's token. */
   readonly dataDirectory: string;
@@ -112,7 +115,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   };
   identityRoutes(app, controlPlane);
   const deployments = deploymentRuns(controlPlane, {
-    cancelGraceSeconds: options.cancelGraceSeconds ?? 60,
+    cancelGraceSeconds: options.cancelGraceSeconds ?? usualCancelGraceSeconds,
   });
   stackRoutes(app, controlPlane, {
     leaseSeconds: options.updateLeaseSeconds ?? 300,

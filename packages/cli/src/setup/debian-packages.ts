@@ -39,6 +39,7 @@ export const testPackages = {
   'python3-venv': 'pip in the tests of the dependency cache',
   'openssh-server': 'an ssh server for the tests of Get source',
   'openssh-client': 'keys for the tests of Get source',
+  systemd: 'a check of the units in packaging/systemd',
 } as const;
 
 /** Installs the Debian packages that are missing. Answers what it did, or throws with the command to run. */
