@@ -3,6 +3,7 @@ import { capacity } from './capacity.ts';
 import { cause } from './cause.ts';
 import { cacheGrant } from './dependency-cache.ts';
 import { egressRecord } from './egress.ts';
+import { harmlessText } from './harmless-text.ts';
 import { job } from './job.ts';
 import { stackIdentity } from './names.ts';
 import { isolationKind, operation, platform, runOutcome, sandboxSize, stepStatus, workflow } from './run.ts';
@@ -24,7 +25,8 @@ import { maximumReportedSamples, usageSample, usageSummary } from './usage.ts';
 export const runnerContractPath = '/api/slipway/runner/v1';
 
 export const registerRequest = z.object({
-  hostname: z.string().max(255),
+  /** Shown to users. */
+  hostname: z.string().max(255).transform(harmlessText),
   pid: z.number().int(),
   version: z.string(),
   platform,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { harmlessText } from '../src/index.ts';
+import { harmlessText, registerRequest } from '../src/index.ts';
 
 const esc = '\u001b';
 
@@ -20,4 +20,9 @@ test.each([
 test('colours, tabs, line ends, progress bars and other languages stay as they are', () => {
   const text = `${esc}[38;5;13mpulumi${esc}[0m\tüberall 日本語 العربية\r\n10%\r20% 🎉`;
   expect(harmlessText(text)).toBe(text);
+});
+
+test('a runner cannot give its host a name that does something to a terminal', () => {
+  const { hostname } = registerRequest.shape;
+  expect(hostname.parse(`${esc}[2Jhost`)).toBe('␛[2Jhost');
 });

@@ -96,7 +96,14 @@ describe('a machine in which nothing is ours', { timeout: timeoutMilliseconds },
 
     queue('never-obeys');
     queue('mute');
-    for (const attack of ['floods-init', 'endless', 'forges-kernel', 'speaks-first', 'forges-exit'])
+    for (const attack of [
+      'floods-init',
+      'endless',
+      'forges-kernel',
+      'speaks-first',
+      'forges-exit',
+      'floods-monitor',
+    ])
       queue(attack);
     for (const attack of ['blames', 'switches-off', 'disks', 'outlives']) queue(attack);
     queue('kept-disk', { cache: grant() });
@@ -155,6 +162,7 @@ describe('a machine in which nothing is ours', { timeout: timeoutMilliseconds },
   test.each<[attack: string, cause: Cause, message: RegExp]>([
     ['mute', 'sandbox-failed', /not ready 30 s after/],
     ['floods-init', 'protocol-violation', /more lines than anybody needs/],
+    ['floods-monitor', 'protocol-violation', /QEMU sent more lines than anybody needs/],
     ['endless', 'protocol-violation', /a line without end/],
     ['forges-kernel', 'protocol-violation', /a line that is no event/],
     ['speaks-first', 'protocol-violation', /spoke before it got its job|not UTF-8 JSON/],
