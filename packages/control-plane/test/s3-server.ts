@@ -25,9 +25,13 @@ export class S3Server implements AsyncDisposable {
 
   static async start(): Promise<S3Server> {
     const directory = await mkdtemp(join(tmpdir(), 'slipway-s3-'));
-    const program = createRequire(import.meta.url).resolve('s3rver/bin/s3rver.js');
+    // The package is published without its own program, which says the same.
+    const library = createRequire(import.meta.url).resolve('@20minutes/s3rver/lib/cli.js');
+    const program = `require(${JSON.stringify(library)}).parseAsync(process.argv)`;
     const options = ['-d', directory, '-a', '127.0.0.1', '-p', '0', '--configure-bucket', bucket];
-    const server = spawn(process.execPath, [program, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const server = spawn(process.execPath, ['-e', program, '--', 's3rver', ...options], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     server.stderr.resume();
     for await (const line of createInterface({ input: server.stdout })) {
       const [, port] = /listening on 127\.0\.0\.1:(\d+)/.exec(line) ?? [];
