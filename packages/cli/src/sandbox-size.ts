@@ -3,10 +3,13 @@ import {
   type CapacityOptions,
   defaultSandboxSize,
   type IsolationKind,
+  lackOf,
+  largestVolumeGiB,
   type SandboxSize,
+  spaceOf,
   defaultCapacityOptions as usual,
 } from '@slipway/core';
-import { CapacityLedger, measureHost } from '@slipway/runner';
+import { CapacityLedger, cacheDiskSizeGiB, measureHost } from '@slipway/runner';
 
 /** The options that decide how large sandboxes are, and how many run at once. */
 export interface SizeFlags {
@@ -20,6 +23,7 @@ export interface SizeFlags {
   overcommitCpus: number;
   overcommitMemory: number;
   overcommitDisk: number;
+  dependencyCacheGib?: number | undefined;
 }
 
 /** What a sandbox of a runner gets whose run does not say, and sentences about it for whoever starts the runner. */
@@ -58,19 +62,27 @@ export async function chooseSandboxSize(flags: SizeFlags, volumeFolder: string):
   );
   const { now } = await ledger.available();
   const asked = { cpus: flags.cpus, memoryMiB: flags.memoryMib, volumeGiB: flags.volumeGib };
-  return sandboxSizeWithin(now, asked, flags.runners);
+  const { isolation, runners } = flags;
+  const cacheDiskGiB = cacheDiskSizeGiB(isolation, flags.dependencyCacheGib !== 0);
+  return sandboxSizeWithin({ room: now, cacheDiskGiB }, asked, runners);
 }
 
 /** The rule of `chooseSandboxSize`, for a host that can give `room`. */
 export function sandboxSizeWithin(
-  room: Capacity,
+  { room, cacheDiskGiB }: { readonly room: Capacity; readonly cacheDiskGiB: number },
   asked: Readonly<Record<keyof SandboxSize, number | undefined>>,
   runners: number,
 ): ChosenSize {
+  // A volume that was not asked for leaves room for what is installed beside it.
+  const givable = {
+    ...room,
+    volumeGiB:
+      asked.volumeGiB === undefined ? largestVolumeGiB(room.volumeGiB, cacheDiskGiB) : room.volumeGiB,
+  };
   const size = { ...defaultSandboxSize };
   const remarks: string[] = [];
   for (const { part, unit, flag, overcommit } of parts) {
-    const most = Math.floor(room[part]);
+    const most = Math.floor(givable[part]);
     const wanted = asked[part] ?? defaultSandboxSize[part];
     if (wanted <= most) size[part] = wanted;
     else if (asked[part] !== undefined || most < 1) {
@@ -79,10 +91,17 @@ export function sandboxSizeWithin(
       );
     } else {
       size[part] = most;
+      const beside = part === 'volumeGiB' && cacheDiskGiB > 0 ? ' beside a disk for dependencies' : '';
       remarks.push(
-        `A sandbox has ${most} ${unit}, all that this host can give, in place of ${wanted}; ${flag} and ${overcommit} change that.`,
+        `A sandbox has ${most} ${unit}, all that this host can give${beside}, in place of ${wanted}; ${flag} and ${overcommit} change that.`,
       );
     }
+  }
+  const lack = lackOf(spaceOf(size, cacheDiskGiB), room);
+  if (lack !== undefined) {
+    remarks.push(
+      `Runs that cache dependencies find no room here, since these are installed beside the volume: ${lack}. Choose less with --volume-gib, or keep none with --dependency-cache-gib 0.`,
+    );
   }
   const fitting = Math.min(...parts.map(({ part }) => Math.floor(room[part] / size[part])));
   if (fitting < runners) {

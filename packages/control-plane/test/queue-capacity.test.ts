@@ -14,8 +14,8 @@ afterEach(() => server.stop());
 
 const small = { cpus: 1, memoryMiB: 1024, volumeGiB: 4 };
 const host = { cpus: 4, memoryMiB: 8192, volumeGiB: 64 };
-const room = (now: Partial<typeof host>) => ({
-  capacity: { now: { ...host, ...now }, empty: host, defaultSize: small },
+const room = (now: Partial<typeof host>, cacheDiskGiB = 0) => ({
+  capacity: { now: { ...host, ...now }, empty: host, defaultSize: small, cacheDiskGiB },
 });
 
 /** Queues a run of a stack of its own that wishes this size. */
@@ -102,4 +102,24 @@ test('a queued run says why it waits', async () => {
   );
   const second = await deploy(server, `/api/stacks/acme/shop/why`);
   expect(await waitingOf(second.id)).toBe('It waits for run 1 of the same stack, which is queued.');
+});
+
+test('a run that keeps dependencies needs room beside its volume where these get a disk', async () => {
+  const stack = await server.makeStack('keeps');
+  await server.call('PUT', `${stack.replace('/api/', '/api/slipway/')}/sandbox`, { size: { volumeGiB: 20 } });
+  const keep = { cacheOptions: { enable: true } };
+  const { id } = await deploy(server, stack, keep);
+  expect(await runner.claim(room({ volumeGiB: 35 }, 16))).toBeUndefined();
+  expect(await waitingOf(id)).toMatch(/has room \(runner-host: 36 GiB of disk are needed and 35 are left\)/);
+  await (await runner.mustClaim(room({ volumeGiB: 36 }, 16))).finish();
+  await deploy(server, stack, keep);
+  await (await runner.mustClaim(room({ volumeGiB: 20 }, 0))).finish();
+  await deploy(server, stack);
+  await (await runner.mustClaim(room({ volumeGiB: 20 }, 16))).finish();
+});
+
+test('that disk is not larger than the volume', async () => {
+  await deploy(server, await server.makeStack('keeps-little'), { cacheOptions: { enable: true } });
+  expect(await runner.claim(room({ volumeGiB: 7 }, 16))).toBeUndefined();
+  await (await runner.mustClaim(room({ volumeGiB: 8 }, 16))).finish();
 });

@@ -9,6 +9,20 @@ export const capacity = z.object({
 });
 export type Capacity = z.infer<typeof capacity>;
 
+/**
+ * The space that a run takes on a host whose sandbox has this size. Where the host keeps dependencies on disks, those of
+ * the run lie beside its volume, on one as large as that but of at most `cacheDiskGiB`; 0 without one. (`fits.ts` of the
+ * queue says the same in SQL.)
+ */
+export function spaceOf(size: SandboxSize, cacheDiskGiB: number): SandboxSize {
+  return { ...size, volumeGiB: size.volumeGiB + Math.min(size.volumeGiB, cacheDiskGiB) };
+}
+
+/** The largest volume whose run finds its space on so much disk: `spaceOf` the other way round. */
+export function largestVolumeGiB(diskGiB: number, cacheDiskGiB: number): number {
+  return Math.max(diskGiB / 2, diskGiB - cacheDiskGiB);
+}
+
 /** What a sandbox of this size lacks in `available`, as words for the user; undefined when it fits. */
 export function lackOf(size: SandboxSize, available: Capacity): string | undefined {
   const lacks = [

@@ -57,6 +57,8 @@ export const claimRequest = z.object({
     empty: capacity,
     /** What a run gets that does not say. */
     defaultSize: sandboxSize,
+    /** Beside the volume of a run that keeps dependencies, at most (`spaceOf`). */
+    cacheDiskGiB: z.number().nonnegative().default(0),
   }),
   /** The runner takes nothing until its operator resumes it. */
   isPaused: z.boolean(),

@@ -1,6 +1,7 @@
 export { cacheDirectory } from './cache-directory.ts';
 export { CapacityLedger } from './capacity/capacity-ledger.ts';
 export { measureHost } from './capacity/host-resources.ts';
+export { cacheDiskSizeGiB } from './dependency-cache/cache-disk-size.ts';
 export { ensureGuest } from './guest/ensure-guest.ts';
 export { chooseDefaultImage } from './images/default-choice.ts';
 export type { Image, ImageConfig } from './images/image.ts';

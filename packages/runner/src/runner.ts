@@ -13,6 +13,7 @@ import { Connection } from './control-plane-client/connection.ts';
 import { CallRefused, Fenced } from './control-plane-client/failures.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
 import { checkServerUrl } from './control-plane-client/server-url.ts';
+import { cacheDiskSizeGiB } from './dependency-cache/cache-disk-size.ts';
 import { SharedEntries } from './dependency-cache/shared-entries.ts';
 import { prepareImages } from './image-preparation.ts';
 import { LateDeliveries } from './late-delivery/late-deliveries.ts';
@@ -107,6 +108,7 @@ class PoolRunner implements Runner {
       ledger,
       pause: this.#pause,
       defaultSize: options.size,
+      cacheDiskGiB: cacheDiskSizeGiB(options.isolation, parts.dependencyCache !== undefined),
       log: options.log,
     });
     this.#registered = registered;

@@ -66,22 +66,25 @@ test('a run is counted with the size that it was granted', async () => {
 });
 
 test.each([
-  ['vm', 16],
-  ['container', 0],
+  ['vm', 'with', 16],
+  ['vm', 'without', 0],
+  ['container', 'with', 0],
 ] as const)(
-  'in a %s, what a run may install for the cache counts with %i GiB beside its volume',
-  async (isolation, beside) => {
+  'in a %s %s a dependency cache, its disk counts with %i GiB beside the volume',
+  async (isolation, isKept, beside) => {
     await using setting = await RunSetting.create();
+    if (isKept === 'with') await setting.openCache();
     setting.room = { cpus: 4, memoryMiB: 64_000, volumeGiB: 1_000 };
     const cache = { namespace: 'pool/project/1', writeScope: 'main', readScopes: ['main'] };
     setting.server.queue({ cache });
     await setting.start({ isolation, slots: 2 });
     await setting.isolation.sandbox(1);
     const [before, after] = await eventually(() => {
-      const [first, second] = setting.server.claims.map(({ capacity }) => capacity.now.volumeGiB);
+      const [first, second] = setting.server.claims.map(({ capacity }) => capacity);
       return first !== undefined && second !== undefined && [first, second];
     });
-    expect(before - after).toBe(setting.options.size.volumeGiB + beside);
+    expect(before.cacheDiskGiB).toBe(beside);
+    expect(before.now.volumeGiB - after.now.volumeGiB).toBe(setting.options.size.volumeGiB + beside);
   },
 );
 

@@ -54,6 +54,7 @@ export async function createDeployment(
       poolId: pool.id,
       platform,
       sandbox: await grantSandbox(tx, pool.id, stack.id),
+      caches: settings.cacheOptions?.enable ?? false,
     });
     await tx
       .insertInto('deployments')

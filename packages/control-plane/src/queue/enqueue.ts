@@ -9,6 +9,8 @@ export interface NewRun {
   readonly poolId: string;
   readonly platform: Platform;
   readonly sandbox: RunSandbox;
+  /** Whether it may keep dependencies for later runs. */
+  readonly caches: boolean;
 }
 
 /**
@@ -24,9 +26,9 @@ export async function enqueueRun(tx: Database, run: NewRun): Promise<{ id: strin
       RETURNING id, last_number
     )
     INSERT INTO runs (
-      workflow, lane_id, number, pool_id, platform, granted_sandbox, cpus, memory_mib, volume_gib)
+      workflow, lane_id, number, pool_id, platform, granted_sandbox, cpus, memory_mib, volume_gib, caches)
     SELECT ${run.workflow}, lane.id, lane.last_number, ${run.poolId}, ${run.platform}, ${JSON.stringify(run.sandbox)},
-      ${size.cpus ?? null}, ${size.memoryMiB ?? null}, ${size.volumeGiB ?? null} FROM lane
+      ${size.cpus ?? null}, ${size.memoryMiB ?? null}, ${size.volumeGiB ?? null}, ${run.caches} FROM lane
     RETURNING id, number`.execute(tx);
   await wakeClaims(tx);
   const [queued] = rows;

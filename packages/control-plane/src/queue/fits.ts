@@ -4,15 +4,24 @@ import { type RawBuilder, sql } from 'kysely';
 /** So long a run may be overtaken by smaller ones that find room where it does not. */
 const patienceSeconds = 120;
 
-/** `completeSize` and `lackOf` of core, for the database: whether a run (a table named `run`) fits into a capacity. */
-function fits(run: string, room: Capacity, { defaultSize }: ClaimRequest['capacity']): RawBuilder<boolean> {
+/**
+ * `completeSize`, `spaceOf` and `lackOf` of core, for the database: whether a run (a table named `run`) fits into a
+ * capacity.
+ */
+function fits(
+  run: string,
+  room: Capacity,
+  { defaultSize, cacheDiskGiB }: ClaimRequest['capacity'],
+): RawBuilder<boolean> {
   const column = (name: string) => sql.ref(`${run}.${name}`);
   const size = (name: string, part: keyof Capacity) => sql`coalesce(${column(name)}, least(
     ${defaultSize[part]}::integer, (${column('granted_sandbox')}::json #>> ${`{largestSize,${part}}`})::integer))`;
+  const volume = size('volume_gib', 'volumeGiB');
+  const beside = sql`CASE WHEN ${column('caches')} THEN least(${volume}, ${cacheDiskGiB}::float8) ELSE 0 END`;
   return sql<boolean>`(
     ${size('cpus', 'cpus')} <= ${room.cpus}::float8
     AND ${size('memory_mib', 'memoryMiB')} <= ${room.memoryMiB}::float8
-    AND ${size('volume_gib', 'volumeGiB')} <= ${room.volumeGiB}::float8)`;
+    AND ${volume} + ${beside} <= ${room.volumeGiB}::float8)`;
 }
 
 /**

@@ -20,6 +20,8 @@ export interface RunRecord {
   readonly platform: Platform;
   /** What it was granted when it was queued: JSON text (`RunSandbox`). */
   readonly grantedSandbox: string;
+  /** Whether it may keep dependencies for later runs. */
+  readonly caches: boolean;
   readonly state: RunState;
   readonly outcome: RunOutcome | null;
   readonly cause: Cause | null;
@@ -39,7 +41,7 @@ export interface RunRecord {
 /** The columns of a `RunRecord`, of a table or CTE named `runs`. */
 export const runColumns: RawBuilder<unknown> = sql`
   runs.id, runs.workflow, runs.lane_id AS "laneId", runs.number, runs.pool_id AS "poolId", runs.platform,
-  runs.granted_sandbox AS "grantedSandbox", runs.state,
+  runs.granted_sandbox AS "grantedSandbox", runs.caches, runs.state,
   runs.outcome, runs.cause, runs.message, runs.created_at AS "createdAt", runs.modified_at AS "modifiedAt",
   runs.started_at AS "startedAt", runs.finished_at AS "finishedAt",
   runs.cancel_requested_at AS "cancelRequestedAt", runs.claims, runs.lease_seconds AS "leaseSeconds"`;

@@ -34,6 +34,7 @@ export interface QueueTables {
     cpus: number | null;
     memory_mib: number | null;
     volume_gib: number | null;
+    caches: Generated<boolean>;
     phase_milliseconds: string | null;
     /** JSON text (`EgressRecord`). */
     egress: string | null;

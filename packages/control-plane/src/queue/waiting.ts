@@ -1,4 +1,4 @@
-import { claimRequest, completeSize, lackOf, runSandbox } from '@slipway/core';
+import { claimRequest, completeSize, lackOf, runSandbox, spaceOf } from '@slipway/core';
 import { sql } from 'kysely';
 import type * as z from 'zod';
 import type { Database } from '../database/database.ts';
@@ -28,10 +28,13 @@ export async function reasonForWaiting(db: Database, run: RunRecord): Promise<st
   }
   const capacities = awake.map(({ hostname, capacity }) => ({ hostname, ...capacity }));
   const lack = (room: 'now' | 'empty') =>
-    capacities.map((host) => ({
-      hostname: host.hostname,
-      lack: lackOf(completeSize(sandbox, host.defaultSize), host[room]),
-    }));
+    capacities.map((host) => {
+      const size = completeSize(sandbox, host.defaultSize);
+      return {
+        hostname: host.hostname,
+        lack: lackOf(spaceOf(size, run.caches ? host.cacheDiskGiB : 0), host[room]),
+      };
+    });
   const tooLarge = lack('empty');
   if (tooLarge.length > 0 && tooLarge.every((host) => host.lack !== undefined)) {
     return `No runner of the pool "${poolName}" is large enough (${describe(tooLarge)}): ask for less, or add a larger runner.`;

@@ -3,11 +3,10 @@ import {
   type Capacity,
   type ClaimRequest,
   type ClaimResponse,
-  cacheLimits,
   completeSize,
-  type IsolationKind,
   lackOf,
   type SandboxSize,
+  spaceOf,
 } from '@slipway/core';
 import type { CapacityLedger } from '../capacity/capacity-ledger.ts';
 import type { PoolCalls } from '../control-plane-client/calls.ts';
@@ -34,6 +33,7 @@ export class Claims {
   readonly #ledger: CapacityLedger;
   readonly #pause: PauseWatch;
   readonly #defaultSize: SandboxSize;
+  readonly #cacheDiskGiB: number;
   readonly #log: RunnerLog;
   #turn: Promise<unknown> = Promise.resolve();
   #toldLack: string | undefined;
@@ -44,6 +44,8 @@ export class Claims {
       readonly ledger: CapacityLedger;
       readonly pause: PauseWatch;
       readonly defaultSize: SandboxSize;
+      /** Of the disk on which a run keeps dependencies; 0 where none does. */
+      readonly cacheDiskGiB: number;
       readonly log: RunnerLog;
     },
   ) {
@@ -51,6 +53,7 @@ export class Claims {
     this.#ledger = about.ledger;
     this.#pause = about.pause;
     this.#defaultSize = about.defaultSize;
+    this.#cacheDiskGiB = about.cacheDiskGiB;
     this.#log = about.log;
   }
 
@@ -77,7 +80,10 @@ export class Claims {
       const { now, empty } = await this.#ledger.available();
       this.#tellLack(lackOf(this.#defaultSize, now));
       // A paused runner asks on: for a run that it was given already, and so that it is known why nobody takes another.
-      const capacity = { now: isPaused ? nothing : now, empty, defaultSize: this.#defaultSize };
+      const capacity = {
+        ...{ now: isPaused ? nothing : now, empty, defaultSize: this.#defaultSize },
+        cacheDiskGiB: this.#cacheDiskGiB,
+      };
       const request = { ...who, nonce, waitSeconds, capacity, isPaused };
       const claim = await untilAnswered(() => this.#calls.claim(request, either), {
         signal: either,
@@ -88,7 +94,9 @@ export class Claims {
         throw error;
       });
       if (!claim) continue;
-      const release = this.#ledger.promise(promisedSize(claim.run, who.isolation, this.#defaultSize));
+      const { sandbox, cache } = claim.run;
+      const size = completeSize(sandbox, this.#defaultSize);
+      const release = this.#ledger.promise(spaceOf(size, cache === null ? 0 : this.#cacheDiskGiB));
       return { claim, release };
     }
   }
@@ -105,15 +113,4 @@ export class Claims {
       );
     }
   }
-}
-
-/** What a run may take of the host: in a virtual machine, what it installs for the dependency cache lies beside its volume. */
-function promisedSize(
-  { sandbox, cache }: ClaimResponse['run'],
-  isolation: IsolationKind,
-  defaultSize: SandboxSize,
-): SandboxSize {
-  const size = completeSize(sandbox, defaultSize);
-  if (cache === null || isolation !== 'vm') return size;
-  return { ...size, volumeGiB: size.volumeGiB + Math.min(size.volumeGiB, cacheLimits.deviceGiB) };
 }
