@@ -21,11 +21,13 @@ const measuring = [
 /** They boot machine after machine, or look at all that is on the host. */
 const needingTheHost = [
   'packages/runner/test/*-conformance.test.ts',
+  'packages/runner/test/host-disk.test.ts',
   'packages/runner/test/orphans.test.ts',
   'packages/runner/test/vm-*.test.ts',
   'tests/causes-vm.test.ts',
   'tests/database-faults.test.ts',
   'tests/lost-lease.test.ts',
+  'tests/runner-disk-full.test.ts',
   'tests/secrets.test.ts',
   'tests/vm-*.test.ts',
   'tests/without-root.test.ts',

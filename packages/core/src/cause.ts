@@ -35,6 +35,11 @@ export const causes = {
     remedy:
       'Let the runner execute fewer runs at a time, or smaller ones, or give its host more memory. Check the stack with `pulumi refresh`.',
   },
+  'host-disk-full': {
+    sentence: 'The host of the runner had no room left on its disk.',
+    remedy:
+      'Free some space there, or let sandboxes leave more of it to the host (`--reserve-disk-gib`). Where the operation had begun, check the stack with `pulumi refresh`.',
+  },
   'disk-full': {
     sentence: 'The run filled the volume of its sandbox.',
     remedy: 'Give the stack or its pool a larger volume, or write less.',

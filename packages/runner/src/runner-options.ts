@@ -42,6 +42,8 @@ export interface RunnerOptions {
   readonly dependencyCacheGiB?: number | undefined;
   /** Longest time from a sandbox's start to the executor's `ready`; by default three minutes. */
   readonly startDeadlineSeconds?: number;
+  /** How long a run waits when the disk of this host is full, before it ends for that; 30 s when absent. */
+  readonly roomPatienceSeconds?: number;
   /** Sandboxes that are started before there is a run for them; none when absent. */
   readonly warm?: WarmOptions;
 }

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import {
+  type ClaimResponse,
   leaseTimingOf,
   type NetworkSettings,
   platform,
@@ -22,6 +23,7 @@ import { OrphanWatch } from './orphan-watch.ts';
 import { PauseWatch } from './pause.ts';
 import { type Claimed, Claims } from './run/claim.ts';
 import { LiveRun, type RunnerContext } from './run/live-run.ts';
+import { refuseRun } from './run/refuse.ts';
 import { executeRun } from './run/run.ts';
 import { WarmPool, type WarmPoolOptions } from './run/warm-pool/warm-pool.ts';
 import type { ProxyOptions, RunnerOptions, RunnerParts } from './runner-options.ts';
@@ -208,7 +210,8 @@ class PoolRunner implements Runner {
   }
 
   async #execute({ claim }: Claimed, startedAt: number): Promise<void> {
-    const run = new LiveRun(this.#context, claim);
+    const run = await this.#hold(claim);
+    if (!run) return;
     run.phases.record('claim', this.#context.clock() - startedAt);
     this.#live.add(run);
     const ownsProcessors = this.#context.warmPool?.runStarts();
@@ -220,6 +223,16 @@ class PoolRunner implements Runner {
     } finally {
       run.isUnderWay();
       this.#live.delete(run);
+    }
+  }
+
+  /** Undefined when this host cannot hold it; then it has ended. */
+  async #hold(claim: ClaimResponse): Promise<LiveRun | undefined> {
+    try {
+      return new LiveRun(this.#context, claim);
+    } catch (error) {
+      await refuseRun(this.#context, claim, error);
+      return undefined;
     }
   }
 

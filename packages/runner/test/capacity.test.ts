@@ -41,6 +41,15 @@ test('more than there is is promised only where that was asked for', async () =>
   expect(now.volumeGiB).toBe(198);
 });
 
+test('below its reserve a host takes no volume at all, however much more than there is may be promised', async () => {
+  const overcommit = { cpus: 1, memoryMiB: 1, volumeGiB: 4 };
+  const reserve = { memoryMiB: 0, volumeGiB: 2 };
+  const at = async (volumeGiB: number) =>
+    (await ledgerOf({ ...host, volumeGiB }, { overcommit, reserve }).available()).now.volumeGiB;
+  expect(await at(3)).toBe(10);
+  expect(await at(1.9)).toBe(0);
+});
+
 test('two slots claim no more runs than fit at once, and the next one as soon as there is room', async () => {
   await using setting = await RunSetting.create();
   setting.room = { cpus: 3, memoryMiB: 64_000, volumeGiB: 1_000 };

@@ -56,11 +56,9 @@ export class RunSetting implements AsyncDisposable {
     this.directory = directory;
   }
 
-  static async create(): Promise<RunSetting> {
-    return new RunSetting(
-      await ContractServer.start(),
-      await mkdtemp(join(tmpdir(), 'slipway-runner-test-')),
-    );
+  /** `folder`: where the runner keeps its files, if not where all temporary files are. */
+  static async create(folder = tmpdir()): Promise<RunSetting> {
+    return new RunSetting(await ContractServer.start(), await mkdtemp(join(folder, 'slipway-runner-test-')));
   }
 
   get options(): RunnerOptions {

@@ -107,7 +107,8 @@ export class CapacityLedger {
       cpus: whole.cpus - promised.cpus,
       memoryMiB: Math.min(whole.memoryMiB - promised.memoryMiB, freeNow.memoryMiB),
       // Volumes are files of this disk: what they hold is neither free nor still promised, and is counted twice here.
-      volumeGiB: freeNow.volumeGiB - promised.volumeGiB,
+      // Promising more than there is does not make the reserve smaller: the runner's own files live on it.
+      volumeGiB: this.#withoutReserve(free).volumeGiB < 0 ? 0 : freeNow.volumeGiB - promised.volumeGiB,
     };
   }
 

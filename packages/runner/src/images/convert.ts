@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { HostDiskFull, saysDiskFull } from '../host-disk.ts';
 import { nodePath } from '../setup/repository.ts';
 import { type ConversionLimits, usualLimits } from './convert/limits.ts';
 import { type ConversionRequest, conversionAnswer } from './convert/protocol.ts';
@@ -88,6 +89,9 @@ export async function convert(
   signal?.throwIfAborted();
   if (last?.kind === 'refused') throw new ImageUnavailableError(image.reference, last.message);
   if (last?.kind === 'done') return last;
+  if (saysDiskFull(errors)) {
+    throw new HostDiskFull(`Executor image "${image.reference}" could not be converted`, dirname(devicePath));
+  }
   throw new ImageUnavailableError(
     image.reference,
     `its conversion ended with ${killedBy ?? `status ${code}`}: ${errors.trim() || 'no message'}`,

@@ -23,7 +23,7 @@ export interface ImageStore {
   /**
    * The image behind a reference, ready to be attached, and kept until it is released: `localhost/…` was built on this
    * host, everything else comes from a registry. A tag is looked up each time; what its digest stands for is fetched and
-   * converted once. Throws `ImageUnavailableError`.
+   * converted once. Throws `ImageUnavailableError`, or `HostDiskFull`.
    */
   resolve(reference: string, options?: ResolveOptions): Promise<HeldImage>;
   /** Whether another image would soon push others out. */

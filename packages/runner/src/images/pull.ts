@@ -1,5 +1,6 @@
 import { link, mkdir, readdir, stat, statfs, utimes } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { HostDiskFull } from '../host-disk.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
 import type { ImageManifest } from './oci-layout.ts';
 import type { Registry, Request } from './registry.ts';
@@ -81,16 +82,11 @@ export async function keepLayers(store: StoreFolder, paths: readonly string[]): 
 }
 
 /** What says that the disk of a folder is all but full; undefined while there is room. */
-export async function fullDisk(
-  reference: string,
-  folder: string,
-): Promise<ImageUnavailableError | undefined> {
+export async function fullDisk(reference: string, folder: string): Promise<HostDiskFull | undefined> {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize > reservedBytes) return undefined;
-  return new ImageUnavailableError(
-    reference,
-    `it does not fit: the runner's cache keeps 1 GiB of its disk free. Free some space there (${folder}).`,
-  );
+  const what = `Executor image "${reference}" does not fit, as the runner's cache keeps 1 GiB of its disk free`;
+  return new HostDiskFull(what, folder);
 }
 
 async function useKnownLayers(store: StoreFolder, manifest: ImageManifest, blobs: string): Promise<void> {

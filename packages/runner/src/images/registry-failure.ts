@@ -1,3 +1,4 @@
+import { HostDiskFull, saysDiskFull } from '../host-disk.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
 import type { SkopeoFailed } from './skopeo.ts';
 
@@ -31,7 +32,6 @@ const explanations: readonly (readonly [RegExp, string])[] = [
     /file too large/i,
     'the registry sends more than the manifest says. Something on the way, or the registry, damages it.',
   ],
-  [/no space left/i, "the runner's disk is full. Free some space in its cache directory."],
   [unreachable, 'the registry cannot be reached. Check its name, and network and proxy of the runner host.'],
   [/\b5\d\d\b/, 'the registry has a fault of its own. Try again later.'],
 ];
@@ -55,7 +55,11 @@ export function explainFailure(
   reference: string,
   failure: SkopeoFailed,
   { isClosed, loginRemark }: PullCircumstances,
-): ImageUnavailableError {
+): ImageUnavailableError | HostDiskFull {
+  if (saysDiskFull(failure.output)) {
+    const what = `Executor image "${reference}" could not be fetched`;
+    return new HostDiskFull(what, "the runner's cache", { cause: failure });
+  }
   const [meaning, text = 'it could not be fetched.'] =
     explanations.find(([pattern]) => pattern.test(failure.output)) ?? [];
   const closed =

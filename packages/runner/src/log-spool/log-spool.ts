@@ -1,4 +1,5 @@
 import type { LogLine } from '@slipway/core';
+import { type RoomPatience, roomPatienceSeconds, whileDiskIsFull } from '../host-disk.ts';
 import { SpoolSegments } from './spool-segments.ts';
 
 /** What a run may have waiting for the control plane, at most. */
@@ -27,6 +28,7 @@ export interface LogBatch {
  * batch is a stretch of these files, cut at the last whole line.
  */
 export class LogSpool {
+  readonly #folder: string;
   readonly #file: SpoolSegments;
   #lastSequence = 0;
   /** One for all batches, as large as the largest so far: a buffer for each would be garbage by the megabyte. */
@@ -36,6 +38,7 @@ export class LogSpool {
 
   /** `folder` is the spool's own. Lines that a process which was killed left in it are taken up. */
   constructor(folder: string, capacityBytes = spoolCapacityBytes) {
+    this.#folder = folder;
     this.#file = new SpoolSegments(folder, capacityBytes);
   }
 
@@ -60,11 +63,16 @@ export class LogSpool {
 
   /**
    * Takes lines in order and answers when they are in the spool. While the spool is full it waits: whoever awaits it
-   * before reading on passes the pressure back to the sandbox. Rejects with the reason of `signal` when aborted.
+   * before reading on passes the pressure back to the sandbox. Rejects with the reason of `signal` when aborted, and with
+   * `HostDiskFull` when the host's disk is full for longer than the caller has patience.
    */
-  append(lines: readonly NewLine[], signal: AbortSignal): Promise<void> {
+  append(
+    lines: readonly NewLine[],
+    signal: AbortSignal,
+    patience: RoomPatience = { milliseconds: roomPatienceSeconds * 1000 },
+  ): Promise<void> {
     // Numbers follow the order of the calls, also when one of them has to wait for room.
-    const appended = this.#appending.then(() => this.#write(lines, signal));
+    const appended = this.#appending.then(() => this.#write(lines, signal, patience));
     this.#appending = appended.catch(() => undefined);
     return appended;
   }
@@ -108,14 +116,19 @@ export class LogSpool {
     this.#file.close();
   }
 
-  async #write(lines: readonly NewLine[], signal: AbortSignal): Promise<void> {
+  async #write(lines: readonly NewLine[], signal: AbortSignal, patience: RoomPatience): Promise<void> {
+    const about = {
+      what: 'The log of the run could not be written',
+      folder: this.#folder,
+      patience,
+    };
     let sequence = this.#lastSequence;
     let pending = '';
     const flush = async () => {
       const bytes = Buffer.from(pending, 'utf8');
       pending = '';
       await this.#waitForRoom(bytes.length, signal);
-      await this.#file.append(bytes);
+      await whileDiskIsFull(() => this.#file.append(bytes), about, signal);
       this.#lastSequence = sequence;
       this.wake();
     };

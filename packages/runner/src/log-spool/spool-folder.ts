@@ -1,5 +1,6 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { HostDiskFull, isDiskFullError } from '../host-disk.ts';
 import { LogSpool } from './log-spool.ts';
 import { identityOf } from './process-identity.ts';
 import { readSpoolRecord, type SpoolRecord, writeSpoolRecord } from './spool-record.ts';
@@ -24,16 +25,22 @@ export class SpoolFolder {
     this.lines = new LogSpool(path);
   }
 
-  /** An empty one for a run that this process has claimed. */
+  /** An empty one for a run that this process has claimed. Throws `HostDiskFull`. */
   static create(
     dataDirectory: string,
     run: Pick<SpoolRecord, 'runId' | 'serverUrl' | 'deliveryToken'>,
   ): SpoolFolder {
     const path = join(spoolsFolder(dataDirectory), `${run.runId}-${randomSuffix()}`);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
     const record = { ...run, owner: ownIdentity(), sandbox: null };
-    writeSpoolRecord(path, record);
-    return new SpoolFolder(path, record);
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      writeSpoolRecord(path, record);
+      return new SpoolFolder(path, record);
+    } catch (error) {
+      rmSync(path, { recursive: true, force: true });
+      if (!isDiskFullError(error)) throw error;
+      throw new HostDiskFull('There was no place for the log of the run', path, { cause: error });
+    }
   }
 
   /**

@@ -105,7 +105,7 @@ export class Claims {
   #tellLack(lack: string | undefined): void {
     if (!this.#ledger.isEmpty || lack === this.#toldLack) return;
     this.#toldLack = lack;
-    if (lack === undefined) this.#log.info({}, 'There is room for a run again');
+    if (lack === undefined) this.#log.warn({}, 'There is room for a run again');
     else {
       this.#log.warn(
         {},

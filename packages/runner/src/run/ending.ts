@@ -1,4 +1,5 @@
 import { type Cause, cause, type SandboxSize } from '@slipway/core';
+import { isDiskFullError } from '../host-disk.ts';
 import type { SandboxExit } from '../isolation/isolation.ts';
 import { describeVolume, type Explanation, explainMemory, type Shortages } from '../isolation/shortages.ts';
 
@@ -23,11 +24,13 @@ export class RunEnded extends Error {
 
 /**
  * The ending that follows from an error of a stage. Typed errors carry their cause (`SandboxStartError`, an image that
- * is unavailable, `ProtocolViolation`, `RunEnded`); anything else is a fault of Slipway's own.
+ * is unavailable, `ProtocolViolation`, `RunEnded`); whatever else fails on a full disk fails for that, and the rest is a
+ * fault of Slipway's own.
  */
 export function endingOfError(error: unknown): Ending {
   const message = error instanceof Error ? error.message : String(error);
-  return { outcome: 'failed', cause: causeOfError(error) ?? 'internal-error', message };
+  const untyped = isDiskFullError(error) ? 'host-disk-full' : 'internal-error';
+  return { outcome: 'failed', cause: causeOfError(error) ?? untyped, message };
 }
 
 function causeOfError(error: unknown): Cause | undefined {
@@ -53,6 +56,18 @@ export function endingOfExit(exit: SandboxExit): Ending {
 /** Causes of which the sandbox knows more than the executor, which sees only how a command ended. */
 export function sandboxKnowsMore({ cause }: Ending): boolean {
   return cause === 'out-of-memory' || cause === 'disk-full' || cause === 'inodes-exhausted';
+}
+
+/** Causes that a full disk of the host can have had: something failed, and nothing else tells why. */
+export function hostMayKnowMore({ cause }: Ending): boolean {
+  return (
+    cause === 'program-error' ||
+    cause === 'dependencies-failed' ||
+    cause === 'source-unavailable' ||
+    cause === 'executor-crashed' ||
+    cause === 'sandbox-failed' ||
+    cause === 'internal-error'
+  );
 }
 
 /** The ending that the executor told, with what the sandbox's kernel tells besides: which process, how much, where. */

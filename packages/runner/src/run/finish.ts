@@ -1,4 +1,5 @@
-import { type Ending, refineEnding, sandboxKnowsMore } from './ending.ts';
+import { fullBytes } from '../host-disk.ts';
+import { type Ending, hostMayKnowMore, refineEnding, sandboxKnowsMore } from './ending.ts';
 import type { LiveRun } from './live-run.ts';
 
 const maximumMessageCharacters = 8_192;
@@ -26,8 +27,9 @@ export async function finish(run: LiveRun, reached: Ending): Promise<void> {
   else run.context.lateDeliveries.deliver(run.spool);
 }
 
-/** With what the sandbox can tell about it as long as it is there. */
+/** With what the host and the sandbox can tell about it as long as the sandbox is there. */
 async function explained(run: LiveRun, reached: Ending): Promise<Ending> {
+  if (hostMayKnowMore(reached) && (await hostDiskIsFull(run))) return blameHostDisk(run, reached);
   if (!run.sandbox || !sandboxKnowsMore(reached)) return reached;
   try {
     return refineEnding(reached, await run.sandbox.shortages(), run.size);
@@ -35,6 +37,22 @@ async function explained(run: LiveRun, reached: Ending): Promise<Ending> {
     run.log.warn({ err: error }, 'A sandbox could not tell what it had run out of');
     return reached;
   }
+}
+
+/** In a container, a write that finds the host's disk full fails like that of a broken disk. */
+async function hostDiskIsFull({ context, log }: LiveRun): Promise<boolean> {
+  try {
+    const { free } = await context.parts.measureHost();
+    return free.volumeGiB * 1024 ** 3 < fullBytes;
+  } catch (error) {
+    log.warn({ err: error }, 'The room on the disk of this host is not known');
+    return false;
+  }
+}
+
+function blameHostDisk({ context }: LiveRun, { message, ...ending }: Ending): Ending {
+  const full = `The disk of ${context.options.dataDirectory} was full.`;
+  return { ...ending, cause: 'host-disk-full', message: [full, message].filter((part) => part).join(' ') };
 }
 
 /** Answers whether the control plane knows how the run ended, and so has all of its log. */

@@ -15,6 +15,7 @@ import type { Connection } from '../control-plane-client/connection.ts';
 import { Fenced } from '../control-plane-client/failures.ts';
 import { promptBackOff, untilAnswered } from '../control-plane-client/retry.ts';
 import type { SharedEntries } from '../dependency-cache/shared-entries.ts';
+import { roomPatienceSeconds } from '../host-disk.ts';
 import type { Sandbox } from '../isolation/isolation.ts';
 import type { LateDeliveries } from '../late-delivery/late-deliveries.ts';
 import { LogLimit } from '../log-spool/log-limit.ts';
@@ -117,6 +118,10 @@ export class LiveRun {
       gone,
       stopped: this.stopped,
       now: () => new Date(),
+      roomPatience: {
+        milliseconds: (options.roomPatienceSeconds ?? roomPatienceSeconds) * 1000,
+        waits: () => this.log.warn({}, 'The disk of this host is full: the log of a run waits for room'),
+      },
       refused: (error) => this.stop(error),
     });
   }

@@ -1,5 +1,6 @@
 import type { RunCallResponse, SandboxFacts, StepReport, StepStatus } from '@slipway/core';
 import { pause } from '../control-plane-client/retry.ts';
+import type { RoomPatience } from '../host-disk.ts';
 import type { LogLimit } from '../log-spool/log-limit.ts';
 import { sendLog } from '../log-spool/log-sender.ts';
 import type { LogSpool, NewLine } from '../log-spool/log-spool.ts';
@@ -24,6 +25,8 @@ export interface ReportOptions {
   /** Aborted when the run ends: whoever waits for room in the spool waits no longer. */
   readonly stopped: AbortSignal;
   readonly now: () => Date;
+  /** How lines wait for room when the disk of this host is full. */
+  readonly roomPatience: RoomPatience;
   /** The control plane refuses the report: the run cannot go on. */
   readonly refused: (error: unknown) => void;
 }
@@ -92,7 +95,8 @@ export class RunReport {
 
   /** Takes lines in order; waits while the spool is full. Steps count from `Setup`, which is 0. */
   append(lines: readonly NewLine[]): Promise<void> {
-    return this.#spool.append(this.#options.limit.take(lines), this.#options.stopped);
+    const { limit, stopped, roomPatience } = this.#options;
+    return this.#spool.append(limit.take(lines), stopped, roomPatience);
   }
 
   /**
@@ -105,8 +109,8 @@ export class RunReport {
       ...this.#options.limit.end(),
       ...lastLines.map((text): NewLine => ({ step: setupStep, kind: 'line', timestamp, text })),
     ];
-    // The run has ended, so the signal that says so must not hold these back.
-    await this.#spool.append(lines, this.#options.gone).catch(() => undefined);
+    // The run has ended, so the signal that says so must not hold these back. Where the disk is full they are not said.
+    await this.#spool.append(lines, this.#options.gone, { milliseconds: 0 }).catch(() => undefined);
     this.#steps.endRunning(ending.outcome, timestamp);
     this.#sendSteps();
     while (!this.#closed.signal.aborted && (!this.#spool.isEmpty || this.#stepsToStore)) {

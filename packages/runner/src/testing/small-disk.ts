@@ -48,7 +48,8 @@ export class SmallDisk implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await run('umount', [this.path]);
+    // Whatever a failed test has left running lets go of it when it ends.
+    await run('umount', ['--lazy', this.path]);
     await rm(this.path, { recursive: true });
   }
 

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { SandboxExit, SandboxSpec } from '../isolation.ts';
 import { explainShortages, type Shortages } from '../shortages.ts';
-import type { SupervisorEnd } from './supervisor.ts';
+import { type SupervisorEnd, startFailureOf } from './supervisor.ts';
 
 const shellSignalBase = 128;
 
@@ -18,9 +18,9 @@ export function explainExit(
   if (end.status === null) {
     return end.started || end.lastOutput === ''
       ? { ...exit, signal: 'SIGKILL', message: 'The sandbox was destroyed.' }
-      : { ...exit, cause: 'sandbox-failed', message: end.lastOutput };
+      : { ...exit, cause: startFailureOf(end.lastOutput), message: end.lastOutput };
   }
-  if (!end.started) return { ...exit, cause: 'sandbox-failed', message: end.lastOutput };
+  if (!end.started) return { ...exit, cause: startFailureOf(end.lastOutput), message: end.lastOutput };
 
   const signal = signalName(end.status - shellSignalBase);
   const how = signal === null ? { ...exit, exitCode: end.status } : { ...exit, signal };

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
+import type { Cause } from '@slipway/core';
+import { isDiskFullError, saysDiskFull } from '../../host-disk.ts';
 import { type SandboxSpec, SandboxStartError } from '../isolation.ts';
 import type { SandboxNames } from '../sandbox-names.ts';
 import type { VolumeRoom } from '../shortages.ts';
@@ -77,7 +79,7 @@ export function spawnSupervisor(
     if (volume !== undefined) closeSync(volume);
     throw new SandboxStartError(
       `The files of the sandbox could not be opened: ${String(error)}`,
-      'sandbox-failed',
+      isDiskFullError(error) ? 'host-disk-full' : 'sandbox-failed',
       {
         cause: error,
       },
@@ -189,7 +191,12 @@ function start(
       look();
       events.addEventListener('report', look);
       void ended.then((end) =>
-        reject(new SandboxStartError(`The container did not start. ${end.lastOutput || 'It was killed.'}`)),
+        reject(
+          new SandboxStartError(
+            `The container did not start. ${end.lastOutput || 'It was killed.'}`,
+            startFailureOf(end.lastOutput),
+          ),
+        ),
       );
     });
   const firstProcess = reported(/^supervisor (\d+)$/m).then(Number);
@@ -219,6 +226,11 @@ function start(
       }
     },
   };
+}
+
+/** Why a container did not start, from what was said last. All that its start writes to is of this host. */
+export function startFailureOf(lastOutput: string): Extract<Cause, 'host-disk-full' | 'sandbox-failed'> {
+  return saysDiskFull(lastOutput) ? 'host-disk-full' : 'sandbox-failed';
 }
 
 function runToEnd([command = '', ...rest]: readonly string[], descriptor?: number): Promise<string> {

@@ -4,8 +4,13 @@ import type { Duplex } from 'node:stream';
 import * as z from 'zod';
 import { readLines } from './lines.ts';
 
+const eventData = z.looseObject({
+  reason: z.string().optional(),
+  action: z.string().optional(),
+  nospace: z.boolean().optional(),
+});
 const qmpMessage = z.union([
-  z.object({ event: z.string(), data: z.looseObject({ reason: z.string().optional() }).optional() }),
+  z.object({ event: z.string(), data: eventData.optional() }),
   z.object({ return: z.unknown(), id: z.number() }),
   z.object({ error: z.object({ desc: z.string() }), id: z.number().optional() }),
   z.object({ QMP: z.unknown() }),
@@ -16,6 +21,8 @@ const longestMessageBytes = 64 * 1024;
 export interface QmpOptions {
   /** Why QEMU says that the guest stopped: `guest-shutdown` (it powered off), `guest-reset` (a panic, with `panic=-1`). */
   readonly stopped: (reason: string) => void;
+  /** The machine is stopped, as it wrote to a disk of the host that is full. */
+  readonly stoppedByFullDisk?: () => void;
   /** It sent what no QEMU sends: a guest may have taken it over. The connection is closed. */
   readonly violated: (what: string) => void;
 }
@@ -106,7 +113,10 @@ export class Qmp {
       return;
     }
     if ('event' in message) {
-      if (message.event === 'SHUTDOWN') this.#options.stopped(message.data?.reason ?? '');
+      const { event, data } = message;
+      if (event === 'SHUTDOWN') this.#options.stopped(data?.reason ?? '');
+      const isStopped = event === 'BLOCK_IO_ERROR' && data?.action === 'stop';
+      if (isStopped && data.nospace) this.#options.stoppedByFullDisk?.();
       return;
     }
     if ('QMP' in message) this.#greeted.resolve();

@@ -16,6 +16,8 @@ export interface VmIsolationOptions {
   readonly cacheDirectory: string;
   /** The clock that guests are set by, in milliseconds since 1970; the host's own when absent. */
   readonly now?: () => number;
+  /** How long machines wait for room when the disk of their volumes is full; 30 s when absent. */
+  readonly roomPatienceMilliseconds?: number;
 }
 
 export interface VmIsolation extends Isolation {
@@ -37,6 +39,7 @@ export async function createVmIsolation(options: VmIsolationOptions): Promise<Vm
     qemuFiles: await findQemuFiles(),
     names: options.names ?? new SandboxNames(options.folder),
     now: options.now ?? Date.now,
+    roomPatienceMilliseconds: options.roomPatienceMilliseconds,
   };
   return {
     kind: 'vm',

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
-import { cacheLimits } from '@slipway/core';
+import { type Cause, cacheLimits } from '@slipway/core';
 import type { Guest } from '../../guest/ensure-guest.ts';
+import { isDiskFullError } from '../../host-disk.ts';
 import { type CgroupSweeper, watchCgroups } from '../container/sweeper.ts';
 import { destruction } from '../destruction.ts';
 import {
@@ -22,6 +23,7 @@ import { confinedBoot, confinedQemu, type QemuFiles } from './confinement.ts';
 import { guestFiles } from './container-configuration.ts';
 import { ExecutorStream } from './executor-stream.ts';
 import { destroyedExit, explainContainerExit, explainMachineEnd } from './exit-explanation.ts';
+import { FullDiskPause } from './full-disk-pause.ts';
 import { GuestReports } from './guest-reports.ts';
 import { HostMemoryWatch } from './host-memory-watch.ts';
 import { type GuestEvent, InitChannel } from './init-channel.ts';
@@ -42,6 +44,8 @@ export interface MachineParts {
   readonly names: SandboxNames;
   /** The clock that guests are set by: milliseconds since 1970. */
   readonly now: () => number;
+  /** How long machines wait for room when the disk of their volumes is full; 30 s when absent. */
+  readonly roomPatienceMilliseconds?: number | undefined;
 }
 
 /** One virtual machine and the container in it. */
@@ -71,6 +75,7 @@ export class VmSandbox implements Sandbox {
   readonly #qemu: QemuProcess;
   readonly #init: InitChannel;
   readonly #qmp: Qmp;
+  readonly #pause: FullDiskPause;
   readonly #devices: LateDevices;
   readonly #formatted: Promise<void>;
   readonly #volume: VolumeFile;
@@ -112,10 +117,17 @@ export class VmSandbox implements Sandbox {
       stopped: (reason) => {
         this.#shutdownReason = reason;
       },
+      stoppedByFullDisk: () => void this.#pause.begin(),
       violated: (what) => this.#violated(`QEMU sent ${what}.`),
     });
     this.hostProcess = this.#qmp.greeted.then(() => this.#findMachine());
     this.hostProcess.catch(() => {});
+    this.#pause = new FullDiskPause({
+      folder: parts.names.folder,
+      qmp: this.#qmp,
+      patienceMilliseconds: parts.roomPatienceMilliseconds,
+      givenUp: ({ runCause, message }) => this.#endNow(runCause, message),
+    });
     this.#init = new InitChannel(qemu.channel(descriptors.init), {
       silenceSeconds: spec.silenceSeconds,
       now: parts.now,
@@ -181,7 +193,7 @@ export class VmSandbox implements Sandbox {
       parts.names.giveBack(name);
       throw new SandboxStartError(
         `The virtual machine could not be started: ${error instanceof Error ? error.message : String(error)}`,
-        'sandbox-failed',
+        isDiskFullError(error) ? 'host-disk-full' : 'sandbox-failed',
         { cause: error },
       );
     } finally {
@@ -250,12 +262,16 @@ export class VmSandbox implements Sandbox {
   }
 
   #violated(message: string): void {
-    this.#end({ exitCode: null, signal: null, cause: 'protocol-violation', message });
-    void this.#qemu.kill();
+    this.#endNow('protocol-violation', message);
   }
 
   #cannotStart(error: unknown): void {
-    this.#reports.failure = error instanceof Error ? error.message : String(error);
+    const message = error instanceof Error ? error.message : String(error);
+    this.#endNow(error instanceof SandboxStartError ? error.runCause : 'sandbox-failed', message);
+  }
+
+  #endNow(cause: Cause, message: string): void {
+    this.#end({ exitCode: null, signal: null, cause, message });
     void this.#qemu.kill();
   }
 
@@ -263,6 +279,7 @@ export class VmSandbox implements Sandbox {
     this.#boot.reject(new SandboxStartError(exit.message, exit.cause ?? 'sandbox-failed'));
     this.#answers = false;
     this.#exit.resolve(exit);
+    this.#pause.close();
     this.#devices.close();
     this.cacheDevice.close();
   }

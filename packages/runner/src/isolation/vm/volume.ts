@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, ftruncateSync, openSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { saysDiskFull } from '../../host-disk.ts';
 import { environmentOfSystemTools } from '../../setup/path-search.ts';
 import { SandboxStartError } from '../isolation.ts';
 
@@ -56,5 +57,7 @@ export async function formatVolume(descriptor: number): Promise<void> {
       { cause: error },
     );
   });
-  if (code !== 0) throw new SandboxStartError(`The volume could not be made: ${errors.trim()}`);
+  if (code === 0) return;
+  const cause = saysDiskFull(errors) ? 'host-disk-full' : 'sandbox-failed';
+  throw new SandboxStartError(`The volume could not be made: ${errors.trim()}`, cause);
 }
