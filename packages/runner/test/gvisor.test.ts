@@ -7,6 +7,7 @@ import { gvisor } from '../src/isolation/container/runtime.ts';
 import { ensureGvisor, gvisorVersion } from '../src/setup/gvisor.ts';
 import { repositoryPath } from '../src/setup/repository.ts';
 import { outputOf, SandboxBench } from '../src/testing/sandbox-bench.ts';
+import { isAlive, processesOf, startMaker } from './container-maker.ts';
 
 let bench: SandboxBench;
 beforeAll(async () => {
@@ -24,6 +25,15 @@ test('a run in gVisor sees a kernel that is not the host’s, and its record nam
   expect(output).toContain('Starting gVisor');
   expect((await sandbox.started).kernelRelease).toMatch(/^gVisor release-\S+ on /);
   expect((await sandbox.started).kernelRelease).toContain(release());
+});
+
+test('a run in gVisor ends when its runner is stopped rather than killed', async () => {
+  await using maker = await startMaker('gvisor');
+  // Programs of runsc: its kernel in user space, its file server, and those in which the run's code is.
+  const ofContainer = processesOf(maker.traces, /^(runsc|exe)/);
+  expect(ofContainer.length).toBeGreaterThan(3);
+  maker.process.kill('SIGSTOP');
+  await expect.poll(() => ofContainer.some(isAlive), { timeout: 10_000, interval: 20 }).toBe(false);
 });
 
 test('the version that is built is the one that the module pins', () => {
