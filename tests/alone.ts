@@ -16,6 +16,7 @@ const measuring = [
   'packages/runner/test/toolbox.test.ts',
   'packages/runner/test/warm-pool.test.ts',
   'tests/dependency-cache.test.ts',
+  'tests/log-flood.test.ts',
 ];
 
 /** They boot machine after machine, or look at all that is on the host. */

@@ -1,75 +1,20 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defaultLeaseSeconds } from '@slipway/core';
-import { defaultImageReference } from '@slipway/runner';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { GitServer } from '../packages/executor/test/testing/git-server.ts';
-import { Api, type Deployment, until } from './testing/api.ts';
-import { type DeployableStack, makeStack, serveEmptyProject } from './testing/deployable-stack.ts';
-import { makeNetworkNamespace, type NetworkNamespace } from './testing/network-namespace.ts';
-import { descendants } from './testing/sandbox-processes.ts';
-import { type SlipwayProcess, startSlipwayProcess } from './testing/slipway-process.ts';
+import { type Deployment, until } from './testing/api.ts';
+import type { DeployableStack } from './testing/deployable-stack.ts';
+import { SeparateSlipway } from './testing/separate-slipway.ts';
 
-/** Control plane and runner as processes of their own, so that each can be killed alone, in the middle of a chatty run. */
-let cable: NetworkNamespace;
-let directory: string;
-let gitServer: GitServer;
-let server: SlipwayProcess;
-let runner: SlipwayProcess;
-let api: Api;
+/** Each part of Slipway is killed in the middle of a chatty run. */
+let slipway: SeparateSlipway;
 const timeoutMilliseconds = 240_000;
 
-const spools = () => join(directory, 'runner', 'runner', 'log-spools');
-
-async function startServer(listen = '127.0.0.1:0', leaseSeconds = defaultLeaseSeconds): Promise<void> {
-  const dataDirectory = join(directory, 'server');
-  server = startSlipwayProcess([
-    ...['server', '--listen', listen, '--data-dir', dataDirectory, '--lease-seconds', String(leaseSeconds)],
-  ]);
-  const [, url = ''] = await server.says(/ready at (\S+)/);
-  api = new Api(url, (await readFile(join(dataDirectory, 'admin-token'), 'utf8')).trim());
-}
-
-async function startRunner(): Promise<void> {
-  const poolToken = (await readFile(join(directory, 'server', 'pool-token'), 'utf8')).trim();
-  runner = startSlipwayProcess([
-    ...['runner', '--server', api.url, '--pool-token', poolToken, '--data-dir', join(directory, 'runner')],
-    ...['--isolation', 'container', '--memory-mib', '1024', '--volume-gib', '4'],
-    ...['--default-image', defaultImageReference, '--allow-private-networks', `${cable.hostAddress}/32`],
-  ]);
-  await runner.says(/The runner works for the pool/);
-}
-
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'slipway-durability-'));
-  cable = await makeNetworkNamespace();
-  gitServer = await serveEmptyProject(join(directory, 'git'), cable.hostAddress);
-  await startServer();
-  await startRunner();
+  slipway = await SeparateSlipway.start();
 }, 120_000);
 
-afterAll(async () => {
-  await runner?.[Symbol.asyncDispose]();
-  await server?.[Symbol.asyncDispose]();
-  await gitServer?.[Symbol.asyncDispose]();
-  await cable?.[Symbol.asyncDispose]();
-  await rm(directory, { recursive: true, force: true });
-}, 60_000);
-
-/** The whole control plane: its processes, and those of its database. */
-async function killServer(): Promise<void> {
-  // The database's processes end each other.
-  for (const pid of [server.pid, ...descendants(server.pid)]) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
-    }
-  }
-  expect(await server.ended).toBe('SIGKILL');
-}
+afterAll(() => slipway?.[Symbol.asyncDispose](), 60_000);
 
 /** Writes 3,000 lines a second, `line 1`, `line 2` …, for so many seconds. */
 const chatter = (seconds: number) =>
@@ -78,7 +23,7 @@ const chatter = (seconds: number) =>
 let stacks = 0;
 async function deployChatter(seconds: number): Promise<{ stack: DeployableStack; run: Deployment }> {
   stacks += 1;
-  const stack = await makeStack(api, gitServer, `stack-${stacks}`);
+  const stack = await slipway.makeStack(`stack-${stacks}`);
   const run = await stack.deploy(chatter(seconds));
   await run.logged(/^line 3000$/);
   return { stack, run };
@@ -93,11 +38,11 @@ function numbersIn(log: readonly string[]): number[] {
 
 /** The last of the numbered lines that lie in the spools of the runner; 0 without one. */
 function lastSpooled(): number {
-  const files = readdirSync(spools(), { recursive: true, encoding: 'utf8' }).filter((name) =>
+  const files = readdirSync(slipway.spools, { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.includes('segment-'),
   );
   const numbers = files.flatMap((name) =>
-    [...readFileSync(join(spools(), name), 'utf8').matchAll(/"text":"line (\d+)"\}\n/g)].map((match) =>
+    [...readFileSync(join(slipway.spools, name), 'utf8').matchAll(/"text":"line (\d+)"\}\n/g)].map((match) =>
       Number(match[1]),
     ),
   );
@@ -109,12 +54,11 @@ test(
   async () => {
     const { stack, run } = await deployChatter(60);
     const waiting = await stack.deploy('echo "it was my turn"');
-    runner.kill('SIGKILL');
-    await runner.ended;
+    await slipway.killRunner();
     const killedAt = performance.now();
     const spooled = lastSpooled();
     expect(spooled).toBeGreaterThan(3000);
-    await startRunner();
+    await slipway.startRunner();
     expect(await run.finished()).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });
     const log = await run.log();
     expect(numbersIn(log).length).toBeGreaterThanOrEqual(spooled);
@@ -123,7 +67,7 @@ test(
     expect(performance.now() - killedAt).toBeLessThan(defaultLeaseSeconds * 1000);
     expect(await waiting.finished()).toMatchObject({ outcome: 'succeeded' });
     expect(await waiting.log()).toContain('it was my turn');
-    expect(readdirSync(spools())).toEqual([]);
+    expect(readdirSync(slipway.spools)).toEqual([]);
   },
   timeoutMilliseconds,
 );
@@ -132,9 +76,9 @@ test(
   'kill -9 of the control plane and its database ends no run and loses no line',
   async () => {
     const { run } = await deployChatter(12);
-    await killServer();
-    await startServer(new URL(api.url).host);
-    const again = run.through(api);
+    await slipway.killServer();
+    await slipway.startServer();
+    const again = run.through(slipway.api);
     await again.logged(/^line 36000$/);
     expect(numbersIn(await again.log())).toHaveLength(36_000);
   },
@@ -144,22 +88,25 @@ test(
 test(
   'a control plane that was away for longer than the lease gets every line that the runner had read',
   async () => {
-    const { host } = new URL(api.url);
-    await killServer();
-    await startServer(host, 6);
+    await slipway.killServer();
+    await slipway.startServer('--lease-seconds', '6');
     const { run } = await deployChatter(60);
-    await killServer();
+    await slipway.killServer();
     await until(
       'the run was given up',
       60_000,
-      () => /could not be reported/.test(runner.output) || undefined,
+      () => /could not be reported/.test(slipway.runner.output) || undefined,
     );
     const spooled = lastSpooled();
     expect(spooled).toBeGreaterThan(3000 * 5);
-    await startServer(new URL(api.url).host);
-    const again = run.through(api);
+    await slipway.startServer();
+    const again = run.through(slipway.api);
     expect(await again.finished()).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });
-    await until('the spool was delivered', 60_000, () => readdirSync(spools()).length === 0 || undefined);
+    await until(
+      'the spool was delivered',
+      60_000,
+      () => readdirSync(slipway.spools).length === 0 || undefined,
+    );
     const log = await again.log();
     expect(numbersIn(log).length).toBeGreaterThanOrEqual(spooled);
     expect(log.at(-1)).toMatch(/^The runner gave no sign of life any more/);

@@ -69,7 +69,7 @@ test('a spool that was left behind gives back every line that was not acknowledg
   const before = new LogSpool(folder);
   const texts = Array.from({ length: 40_000 }, (_, index) => `line ${index}`.padEnd(200, '.'));
   await before.append(texts.map(line), never);
-  for (let count = 0; count < 7; count += 1) {
+  for (let count = 0; count < 40; count += 1) {
     const batch = await before.nextBatch();
     if (batch) before.acknowledge(batch);
   }
@@ -106,7 +106,7 @@ test('what is spooled can be read by its owner alone', async () => {
   expect(await readdir(join(directory, 'log-spools'))).toEqual([]);
 });
 
-test('a batch has at most 2,000 lines and 1 MiB, and is the same until it is acknowledged', async () => {
+test('a batch has at most 500 lines and 96 KiB, or one that is longer, and is the same until it is acknowledged', async () => {
   const spool = new LogSpool(await newFolder());
   await spool.append(
     Array.from({ length: 2_500 }, (_, index) => line(`line ${index}`)),
@@ -117,15 +117,24 @@ test('a batch has at most 2,000 lines and 1 MiB, and is the same until it is ack
   if (!first) throw new Error('no batch');
   expect(first.json.toString()).toBe(before);
   const lines = z.array(logLine).parse(JSON.parse(`[${first.json}]`));
-  expect(lines.map(({ sequence }) => sequence)).toEqual(
-    Array.from({ length: 2_000 }, (_, index) => index + 1),
-  );
+  expect(lines.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 500 }, (_, index) => index + 1));
   spool.acknowledge(first);
   const rest = await spool.nextBatch();
   if (!rest) throw new Error('no batch');
-  expect(z.array(logLine).parse(JSON.parse(`[${rest.json}]`))[0]?.sequence).toBe(2_001);
+  expect(z.array(logLine).parse(JSON.parse(`[${rest.json}]`))[0]?.sequence).toBe(501);
   spool.acknowledge(rest);
-  expect(await spool.nextBatch()).toBeUndefined();
+  for (let batch = await spool.nextBatch(); batch; batch = await spool.nextBatch()) spool.acknowledge(batch);
+  expect(spool.isEmpty).toBe(true);
+
+  const long = 'x'.repeat(10_000);
+  await spool.append(
+    Array.from({ length: 20 }, () => line(long)),
+    never,
+  );
+  for (let batch = await spool.nextBatch(); batch; batch = await spool.nextBatch()) {
+    expect(batch.bytes).toBeLessThanOrEqual(96 * 1024);
+    spool.acknowledge(batch);
+  }
 
   // The worst line that a frame may hold: each character is six bytes of JSON.
   const worst = '\u0001'.repeat(64 * 1024);

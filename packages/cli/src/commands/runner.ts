@@ -6,6 +6,7 @@ import {
   type RunnerOptions,
   startRunner,
 } from '@slipway/runner';
+import { boundHeap } from '../bound-heap.ts';
 import { logLevel, logTo } from '../log.ts';
 import { ensureDataDirectory, readCertificates } from '../named-files.ts';
 import { capacityOptionsOf, chooseSandboxSize, type SizeFlags } from '../sandbox-size.ts';
@@ -37,6 +38,7 @@ export const usualDrainSeconds = 60;
 
 /** `slipway runner`: works for a control plane elsewhere, until it is stopped. */
 export async function runner(flags: RunnerFlags): Promise<void> {
+  boundHeap();
   const { server, poolToken } = flags;
   if (!server) {
     throw new Error(

@@ -1,5 +1,6 @@
 import { type ServerOptions, startServer } from '@slipway/control-plane';
 import { organizationName } from '@slipway/core';
+import { boundHeap } from '../bound-heap.ts';
 import { parseListenAddress } from '../listen-address.ts';
 import { logLevel } from '../log.ts';
 import { ensureDataDirectory, readKeyPair } from '../named-files.ts';
@@ -25,6 +26,7 @@ export interface ServerFlags {
 
 /** `slipway server`: the control plane alone, until it is stopped. */
 export async function server(flags: ServerFlags): Promise<void> {
+  boundHeap();
   const started = await startServer(await controlPlaneOptions(flags));
   console.log(`Slipway is ready at ${started.url}`);
   console.log(`  access token: ${flags.dataDir}/admin-token`);

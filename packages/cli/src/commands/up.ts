@@ -1,4 +1,5 @@
 import { type Server, startServer } from '@slipway/control-plane';
+import { boundHeap } from '../bound-heap.ts';
 import { type RunnerFlags, startRunnerFromFlags, usualDrainSeconds } from './runner.ts';
 import { controlPlaneOptions, type ServerFlags } from './server.ts';
 import { listenForStop } from './stop-requests.ts';
@@ -7,6 +8,7 @@ export type UpFlags = ServerFlags & Omit<RunnerFlags, 'server' | 'poolToken'>;
 
 /** `slipway up`: control plane, database and a local runner, until it is stopped. */
 export async function up(flags: UpFlags): Promise<void> {
+  boundHeap();
   const slipway = await startAll(flags);
   console.log(`Slipway is ready at ${slipway.url}`);
   console.log(`  ${slipway.isolationSentence}`);

@@ -4,7 +4,12 @@ import { SpoolSegments } from './spool-segments.ts';
 
 /** What a run may have waiting for the control plane, at most. */
 const spoolCapacityBytes = 64 * 1024 * 1024;
-const maximumBatchLines = 2_000;
+const maximumBatchLines = 500;
+/**
+ * What is larger than 128 KiB V8 puts among its large objects, which it collects with all of the old generation only. The
+ * text of a batch and what a control plane makes of it stay below that.
+ */
+const usualBatchBytes = 96 * 1024;
 /** The longest line takes up to 400 KiB: each of its characters may be six bytes of JSON. */
 const maximumBatchBytes = 512 * 1024;
 
@@ -53,7 +58,7 @@ export class LogSpool {
 
   /** Enough waits to fill a batch. */
   get holdsFullBatch(): boolean {
-    return this.#file.usedBytes >= maximumBatchBytes;
+    return this.#file.usedBytes >= usualBatchBytes;
   }
 
   /** Settles when lines are appended or acknowledged, or at `wake`. */
@@ -78,15 +83,19 @@ export class LogSpool {
   }
 
   /**
-   * The oldest lines, at most 2,000 and 512 KiB; undefined when there are none. There is one batch at a time: its bytes
-   * are overwritten by the next call.
+   * The oldest lines, at most 500 and 96 KiB, or one that is longer; undefined when there are none. There is one batch at
+   * a time: its bytes are overwritten by the next call.
    */
   async nextBatch(): Promise<LogBatch | undefined> {
-    const wantedBytes = Math.min(this.#file.usedBytes, maximumBatchBytes);
+    return (await this.#batchOf(usualBatchBytes)) ?? (await this.#batchOf(maximumBatchBytes));
+  }
+
+  async #batchOf(mostBytes: number): Promise<LogBatch | undefined> {
+    const wantedBytes = Math.min(this.#file.usedBytes, mostBytes);
     if (this.#batch.length < wantedBytes) {
-      this.#batch = Buffer.allocUnsafeSlow(Math.min(maximumBatchBytes, 2 * wantedBytes));
+      this.#batch = Buffer.allocUnsafeSlow(Math.min(mostBytes, 2 * wantedBytes));
     }
-    const bytes = this.#batch.subarray(0, await this.#file.peek(this.#batch));
+    const bytes = this.#batch.subarray(0, await this.#file.peek(this.#batch.subarray(0, mostBytes)));
     let lines = 0;
     let end = 0;
     while (lines < maximumBatchLines) {

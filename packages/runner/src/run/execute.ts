@@ -91,7 +91,7 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
       run.egress.hear(text);
       return [{ step: frame.step + 1, kind: 'line', timestamp, text }];
     }
-    // `ready` came before; the contract has no place for `usage` yet.
+    // `ready` came before; what a run uses is told by kernels, not by the executor.
     case 'ready':
     case 'usage':
       return [];
