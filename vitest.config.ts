@@ -1,21 +1,26 @@
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
-import { alone } from './tests/alone.ts';
+import { alone, inPairs } from './tests/company.ts';
 
 const controlPlane = ['packages/control-plane/test/**/*.test.ts', 'tests/contract/*.test.ts'];
 const everything = ['packages/*/test/**/*.test.ts', 'tests/**/*.test.ts'];
 const sharedPostgres = ['packages/control-plane/test/shared-postgres.ts'];
 
 /** Most tests spend their time waiting: for a lease to end, a grace to pass, a machine to boot. */
-function beside(name: string, test: TestProjectInlineConfiguration['test']): TestProjectInlineConfiguration {
-  return { extends: true, test: { ...test, name, maxWorkers: 3, sequence: { groupOrder: 0 } } };
-}
+const companies = [
+  { groupOrder: 0, maxWorkers: 3 },
+  { groupOrder: 1, maxWorkers: 2 },
+  { groupOrder: 2, maxWorkers: 1 },
+] as const;
 
-function afterwards(
+function project(
   name: string,
+  { groupOrder, maxWorkers }: (typeof companies)[number],
   test: TestProjectInlineConfiguration['test'],
 ): TestProjectInlineConfiguration {
-  return { extends: true, test: { ...test, name, fileParallelism: false, sequence: { groupOrder: 1 } } };
+  return { extends: true, test: { ...test, name, maxWorkers, sequence: { groupOrder } } };
 }
+
+const [beside, pairs, one] = companies;
 
 export default defineConfig({
   test: {
@@ -23,9 +28,14 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [
-      beside('control-plane', { include: controlPlane, exclude: alone, globalSetup: sharedPostgres }),
-      beside('beside', { include: everything, exclude: [...controlPlane, ...alone] }),
-      afterwards('alone', { include: alone, globalSetup: sharedPostgres }),
+      project('control-plane', beside, {
+        include: controlPlane,
+        exclude: [...alone, ...inPairs],
+        globalSetup: sharedPostgres,
+      }),
+      project('beside', beside, { include: everything, exclude: [...controlPlane, ...alone, ...inPairs] }),
+      project('pairs', pairs, { include: inPairs }),
+      project('alone', one, { include: alone, globalSetup: sharedPostgres }),
     ],
   },
 });
