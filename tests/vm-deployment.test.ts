@@ -108,7 +108,9 @@ test('what it used is told as the guest counted it, and as the host did', async 
   for (const { receivedBytes, sentBytes, peakVolumeBytes } of [sandbox, host]) {
     for (const bytes of [receivedBytes, sentBytes, peakVolumeBytes]) expect(bytes).toBeGreaterThan(1_000);
   }
-  expect(run.stdout).toMatch(/Used at most [\d.]+ of 1 vCPU, \d+ of 1,024 MiB memory/);
+  // `deployment run` shows the update in place of its log, and ends with it.
+  const log = await succeed('deployment', 'log', '1', '--stack', stack);
+  expect(log).toMatch(/Used at most [\d.]+ of 1 vCPU, \d+ of 1,024 MiB memory/);
 });
 
 test('secrets created on the host are updated inside the machine through the gateway and read again on the host', async () => {
