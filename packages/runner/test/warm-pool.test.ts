@@ -59,6 +59,21 @@ test('one that waits knows nothing of a run, has no secret and leads nowhere', a
   expect(JSON.stringify({ ...spec, network: null })).not.toContain('pool-token');
 });
 
+test('no job is sent before the network leads where the run may go', async () => {
+  await using setting = await RunSetting.create();
+  const runner = await setting.start({ warm });
+  const sandbox = await waiting(setting, 1);
+  await eventually(() => runner.warmSandboxes === 1);
+  const opened = Promise.withResolvers<void>();
+  setting.openNetwork = () => opened.promise;
+  const run = setting.server.queue();
+  await eventually(() => run.count('job') === 1);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(jobs(sandbox)).toEqual([]);
+  opened.resolve();
+  await carryOut(sandbox, run);
+});
+
 test('each serves exactly one run and is replaced', async () => {
   await using setting = await RunSetting.create();
   const runner = await setting.start({ warm, slots: 2 });
@@ -186,20 +201,16 @@ test('one that ends while it waits fails no run', async () => {
   expect(String(Object.entries(told?.fields ?? {}))).toContain('The kernel stopped.');
 });
 
-test('one that cannot be opened for a run fails no run either', async () => {
+test('one that is taken before it is ready, and never is, fails no run either', async () => {
   await using setting = await RunSetting.create();
-  const runner = await setting.start({ warm });
-  const useless = await waiting(setting, 1);
-  await eventually(() => runner.warmSandboxes === 1);
-  setting.openNetwork = () => {
-    setting.openNetwork = () => Promise.resolve();
-    return Promise.reject(new Error('the rules were refused, as the test asked'));
-  };
+  await setting.start({ warm });
+  const useless = await setting.isolation.sandbox(1);
   const run = setting.server.queue();
+  await eventually(() => run.text.length > 0);
+  useless.exit({ cause: 'guest-panic', message: 'The kernel stopped.' });
   await carryOut(await waiting(setting, 2), run);
   expect(run.finish?.outcome).toBe('succeeded');
   expect(useless.isDestroyed).toBe(true);
-  expect(jobs(useless)).toEqual([]);
 });
 
 test('its memory counts, and it gives way to a run that has no room beside it', async () => {

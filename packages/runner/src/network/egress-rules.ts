@@ -34,18 +34,10 @@ function toGateway(hostPort: number): string {
   return `${asked} dnat ip to ${router.hostLoopback}:${hostPort}`;
 }
 
-/** The rules of a router whose sandbox waits for its run: nothing passes it, and it answers to nobody. */
-export const closedRules = `table inet slipway {
-  chain forward { type filter hook forward priority filter; policy drop; }
-  chain input { type filter hook input priority filter; policy drop; }
-  chain output { type filter hook output priority filter; policy drop; }
-}
-`;
-
 /**
- * The rules of a sandbox's router, for `nft -f`, in place of `closedRules`. Refused connections are answered at once
- * (reset, or "administratively prohibited"), so that clients inside fail with a clear error instead of a timeout, and
- * each is counted, as is each that was let through (contact-rules.ts).
+ * The rules of a sandbox's router, for `nft -f`. Refused connections are answered at once (reset, or "administratively
+ * prohibited"), so that clients inside fail with a clear error instead of a timeout, and each is counted, as is each
+ * that was let through (contact-rules.ts).
  *
  * The order is what matters: metadata services and the host's own addresses are refused before anything is allowed,
  * unless an address of the host is allowed by itself (`10.1.2.3/32`); private networks before the policy is asked, so
@@ -65,8 +57,7 @@ export function egressRules({
   const own = hostAddresses.filter((address) => !allowedAlone.has(address));
   const listed =
     policy.mode === 'allow' ? policy.hosts.filter((host) => isIP(host.split('/')[0] ?? '') !== 0) : [];
-  return `delete table inet slipway
-table inet slipway {
+  return `table inet slipway {
   ${bothSets('metadata', [...metadataAddresses[4], ...metadataAddresses[6], ...metadataAddresses[4].map(insideNat64)])}
   ${bothSets('host', own)}
   ${bothSets(

@@ -1,4 +1,3 @@
-import { closedRules } from './egress-rules.ts';
 import { router } from './router.ts';
 
 /** Descriptors of the keeper beside the usual three. */
@@ -21,9 +20,9 @@ export interface KeeperScriptOptions {
  * runner's death (its standard input closes; `setpriv --pdeathsig` besides) or `destroy`. The network namespaces are
  * known by mounts in the process's private mount namespace only; nothing of them has a name on the host.
  *
- * Rules that let nothing through stand before the router is connected to either side. `pasta` goes to the background once
- * it serves, and then `ready` is told. The rules of the run take their place when they come, in one transaction; when
- * `dnsmasq` serves too, `open` is told.
+ * When the sandbox is connected to the router, which leads nowhere, `ready` is told. Then it waits for rules: they stand
+ * before the router is connected to the outside. `pasta` and `dnsmasq` go to the background once they serve, and `open`
+ * is told.
  */
 export function keeperScript({ ipv6, nameserverOnLoopback }: KeeperScriptOptions): string {
   const { sandboxInterface: sandbox } = router;
@@ -60,10 +59,6 @@ unshare --net sh -euc '
   mount --bind /proc/self/ns/net ${namespacePaths.router}
   echo 1 > /proc/sys/net/ipv4/ip_forward
   echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
-  nft -f - << RULES
-${closedRules}
-RULES
-  echo filtered
   unshare --net sh -euc "
     mount --bind /proc/self/ns/net ${namespacePaths.sandbox}
     echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start
@@ -76,14 +71,15 @@ ${inRouter.join('\n')}
 COMMANDS
   echo connected
   cat <&${rulesDescriptor} | nft -f -
+  echo filtered
   setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+net_admin,+net_bind_service \\
     dnsmasq --conf-file=- <&${resolverConfigurationDescriptor} 2>&${resolverLogDescriptor}
   echo serving
 ' | {
-  read -r filtered
-  pasta --netns ${namespacePaths.router} --netns-only ${pastaArguments({ ipv6, nameserverOnLoopback }).join(' ')}
   read -r connected
   echo "ready $process"
+  read -r filtered
+  pasta --netns ${namespacePaths.router} --netns-only ${pastaArguments({ ipv6, nameserverOnLoopback }).join(' ')}
   read -r serving
 }
 echo open

@@ -45,7 +45,7 @@ export async function createOpenNetwork(
 /**
  * Makes the network of one sandbox: two network namespaces inside a user namespace, so that no root is needed. One is the
  * sandbox's, the other its router: connected by `pasta` (user-mode networking), filtered by nftables, with dnsmasq as
- * the sandbox's resolver (router.ts). Until it is opened its rules let nothing through, and there is no resolver.
+ * the sandbox's resolver (router.ts). Until it is opened, the router is connected to the sandbox alone.
  *
  * Everything dies with the calling process, however it ends. Throws `SandboxStartError` when a tool is missing or the
  * host does not allow it; `open` throws a `RangeError` for an allowed network that is none.

@@ -4,7 +4,7 @@ import type { LiveRun } from './live-run.ts';
 import { holdNetwork, type Prepared, type PreparedStart, type PreparedWaiting } from './prepared.ts';
 import { type Executor, endExecutor, startDeadline, startExecutor, untilReady } from './start-executor.ts';
 
-/** Answers a sandbox whose executor waits for its job, in a network that is open. */
+/** Answers a sandbox whose executor waits for its job. */
 export async function boot(run: LiveRun, prepared: Prepared): Promise<Executor> {
   return 'waiting' in prepared ? use(run, prepared) : start(run, prepared);
 }
@@ -24,7 +24,7 @@ async function use(run: LiveRun, { image, waiting }: PreparedWaiting): Promise<E
 }
 
 /** For as long as the start deadline allows. */
-async function start(run: LiveRun, { image, network, opened }: PreparedStart): Promise<Executor> {
+async function start(run: LiveRun, { image, network }: PreparedStart): Promise<Executor> {
   const { options, parts } = run.context;
   const isReady = startDeadline(options, (reason) => run.stop(reason));
   try {
@@ -45,7 +45,6 @@ async function start(run: LiveRun, { image, network, opened }: PreparedStart): P
     run.report.sandboxIs(factsOf(run, image, started));
     await run.report.setup(describeStart(started));
     await run.unlessStopped(run.phases.measure('ready', untilReady(executor)));
-    await run.unlessStopped(opened);
     return executor;
   } finally {
     isReady();

@@ -11,7 +11,7 @@ import type { Executor } from './start-executor.ts';
 export async function deliverJob(
   run: LiveRun,
   executor: Executor,
-  { image }: Prepared,
+  { image, opened }: Prepared,
   cache: RunCache | undefined,
 ): Promise<void> {
   const { channel } = executor;
@@ -22,6 +22,7 @@ export async function deliverJob(
   run.jobWasAskedFor = true;
   const job = await run.unlessStopped(run.ask(() => run.calls.job()));
   run.hide(job.secrets);
+  await run.unlessStopped(opened);
   await run.report.setup('The executor is ready; its job was delivered');
   run.report.setupDone();
   run.stopped.throwIfAborted();

@@ -6,17 +6,19 @@ import type { WarmSandbox } from './warm-pool/warm-sandbox.ts';
 /** What a run executes in, as far as it is made ready. */
 export type Prepared = PreparedStart | PreparedWaiting;
 
-/** A sandbox has to be started. */
-export interface PreparedStart {
+interface PreparedAny {
   readonly image: Image;
-  readonly network: SandboxNetwork;
   /** Settles when the network leads where the run may go. */
   readonly opened: Promise<void>;
 }
 
-/** One waits for a run like this. Its network leads where the run may go. */
-export interface PreparedWaiting {
-  readonly image: Image;
+/** A sandbox has to be started. */
+export interface PreparedStart extends PreparedAny {
+  readonly network: SandboxNetwork;
+}
+
+/** One waits for a run like this. */
+export interface PreparedWaiting extends PreparedAny {
   readonly waiting: WarmSandbox;
 }
 

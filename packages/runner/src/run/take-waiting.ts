@@ -23,15 +23,15 @@ export async function takeWaiting(
   });
   if ('lack' in taken) return without(run, taken.lack);
   run.resources.hold('sandbox that waited', Promise.resolve(taken), () => taken.destroy());
-  const opening = taken.open(policy);
-  opening.catch(() => undefined);
+  const opened = taken.open(policy);
+  opened.catch(() => undefined);
   const image = await run.unlessStopped(run.phases.measure('image', resolving));
   try {
-    await run.unlessStopped(opening);
+    await run.unlessStopped(taken.ready);
   } catch (error) {
     run.stopped.throwIfAborted();
-    run.log.warn({ err: error }, 'A sandbox that waited for runs cannot be used');
-    return without(run, 'the one that waited cannot be used', taken);
+    run.log.warn({ err: error }, 'A sandbox that was started ahead of time cannot be used');
+    return without(run, 'the one that was being started cannot be used', taken);
   }
   if (taken.imageDigest !== image.digest) {
     void warmPool.imageIs(image.reference, image.digest);
@@ -39,7 +39,7 @@ export async function takeWaiting(
   }
   if (!taken.isReady) return without(run, 'the one that waited has ended', taken);
   end();
-  return { image, waiting: taken };
+  return { image, waiting: taken, opened };
 }
 
 async function without(run: LiveRun, lack: string, taken?: WarmSandbox): Promise<undefined> {
