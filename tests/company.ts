@@ -34,5 +34,6 @@ export const inPairs = [
   'tests/dependency-cache.test.ts',
   'tests/secrets.test.ts',
   'tests/vm-*.test.ts',
+  'tests/warm.test.ts',
   'tests/without-root.test.ts',
 ];

@@ -16,7 +16,9 @@ function main(): void {
   // A command of the run has no say in when the executor ends: only the runner has.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
-  serveRunner(new RunnerConnection(openChannel(channelFileDescriptor))).then(
+  // An emulated machine translates code when it first runs: one that waits for its job has the time for that.
+  const whileIdle = () => void rehearse();
+  serveRunner(new RunnerConnection(openChannel(channelFileDescriptor)), whileIdle).then(
     () => process.exit(),
     (error) => {
       console.error('The executor lost the runner:', error);

@@ -4,17 +4,24 @@ import type { JobFrame } from './environment.ts';
 import { executeRun } from './run.ts';
 import type { RunnerConnection } from './runner-connection.ts';
 
+/** A job that is not there by now is one that does not exist yet: this sandbox was started ahead of time. */
+const idleMilliseconds = 1_000;
+
 /**
  * Serves one runner: asks for the job, carries it out, reports. Settles when the runner has closed the connection;
- * what still runs then is killed. Rejects when the runner breaks the protocol.
+ * what still runs then is killed. Rejects when the runner breaks the protocol. `whileIdle` is called when the runner
+ * says nothing for a while.
  */
-export async function serveRunner(connection: RunnerConnection): Promise<void> {
+export async function serveRunner(connection: RunnerConnection, whileIdle = () => {}): Promise<void> {
   const cancellation = new Cancellation();
   const cache = new CacheConnection(connection);
   let hasJob = false;
+  let idle: NodeJS.Timeout | undefined;
   try {
     await connection.send([{ type: 'ready' }]);
+    idle = setTimeout(whileIdle, idleMilliseconds);
     for await (const frame of connection.frames()) {
+      clearTimeout(idle);
       if (frame.type === 'cancel') {
         cancellation.request(frame.graceSeconds);
       } else if (frame.type !== 'job') {
@@ -26,6 +33,7 @@ export async function serveRunner(connection: RunnerConnection): Promise<void> {
       }
     }
   } finally {
+    clearTimeout(idle);
     cancellation.kill();
   }
 }
