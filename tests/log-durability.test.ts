@@ -98,7 +98,8 @@ test(
       () => /could not be reported/.test(slipway.runner.output) || undefined,
     );
     const spooled = lastSpooled();
-    expect(spooled).toBeGreaterThan(3000 * 5);
+    // It read on for the seconds that were left of its lease.
+    expect(spooled).toBeGreaterThan(3000 * 3);
     await slipway.startServer();
     const again = run.through(slipway.api);
     expect(await again.finished()).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });

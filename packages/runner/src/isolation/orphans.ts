@@ -54,7 +54,7 @@ async function removeGroup(group: string): Promise<void> {
       return;
     } catch (error) {
       // The runner may have been killed a moment ago, and the sandbox's own sweeper be at work too.
-      if (codeOf(error) === 'ENOENT') return;
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV') return;
       if (codeOf(error) !== 'EBUSY' || performance.now() > deadline) throw error;
       await sleep(20);
     }
