@@ -63,10 +63,12 @@ async function preview({ egress, preRunCommands = [], skipInstallDependencies = 
 test('a run that cannot install its dependencies for its egress policy names their host, and how to allow it', async () => {
   const run = await preview({ egress: { mode: 'none' }, skipInstallDependencies: false });
   expect(run).toMatchObject({ outcome: 'failed', cause: 'egress-refused' });
-  expect(run.message).toMatch(/^It was refused registry\.npmjs\.org\. Allow it with "egress"/);
+  expect(run.message).toMatch(/^It was refused registry\.\S+\. Allow it with "egress"/);
   expect(run.egress.contacted).toEqual([]);
-  expect(run.egress.refused.map(({ hosts }) => hosts[0])).toContain('registry.npmjs.org');
-  expect(run.lines.join('')).toMatch(/Egress refused: .*registry\.npmjs\.org \(\d+ times|once\)/);
+  expect(run.egress.refused.map(({ hosts }) => hosts[0])).toContainEqual(
+    expect.stringMatching(/^registry\./),
+  );
+  expect(run.lines.join('')).toMatch(/Egress refused: .*registry\.\S+ \((\d+ times|once)\)/);
 }, 120_000);
 
 test('a run that cannot clone its source for its egress policy names the host of it', async () => {

@@ -111,7 +111,7 @@ test.each([
 
 describe('a host of an egress policy', () => {
   test.each([
-    ...['registry.npmjs.org', 'localhost', '*.example.com', 'example.com.', '_dmarc.example.com'],
+    ...['packages.example.org', 'localhost', '*.example.com', 'example.com.', '_dmarc.example.com'],
     ...['10.1.2.3', '10.1.0.0/16', '2001:db8::1', '2001:db8::/32', '::ffff:10.0.0.1'],
   ])('may be %s', (host) => {
     expect(sandboxSettings.safeParse({ egress: allow(host) }).success).toBe(true);

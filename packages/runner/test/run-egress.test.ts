@@ -16,7 +16,7 @@ const refusal = (changes: Partial<EgressRefusal>): Refused => ({
   ...{ hosts: [], address: null, port: null, protocol: 'tcp', count: 1, reason: 'policy' },
   ...changes,
 });
-const npm = () => refusal({ hosts: ['registry.npmjs.org'], protocol: 'dns', count: 3 });
+const npm = () => refusal({ hosts: ['packages.example.org'], protocol: 'dns', count: 3 });
 const git = () => refusal({ hosts: ['git.example.com'], address: '203.0.113.7', port: 22 });
 const metadata = () => refusal({ address: '169.254.169.254', port: 80, reason: 'metadata' });
 const recordOf = (...refused: Refused[]): EgressRecord => ({
@@ -67,8 +67,8 @@ describe('the egress record of a run', () => {
     expect(destroyedFirst).toBe(true);
     expect(finish.outcome).toBe('succeeded');
     expect(finish.egress?.contacted[0]?.hosts).toEqual(['***.evil.example']);
-    expect(finish.egress?.refused[0]).toMatchObject({ hosts: ['registry.npmjs.org'], count: 3 });
-    expect(run.text.at(-1)).toMatch(/^Egress refused: registry\.npmjs\.org \(3 times\)\. Allow it with/);
+    expect(finish.egress?.refused[0]).toMatchObject({ hosts: ['packages.example.org'], count: 3 });
+    expect(run.text.at(-1)).toMatch(/^Egress refused: packages\.example\.org \(3 times\)\. Allow it with/);
     expect(finish.lastSequence).toBe(run.lines.size);
   });
 
@@ -97,11 +97,11 @@ describe('the egress record of a run', () => {
 
 describe('a step that fails', () => {
   test('because it was refused what it names fails with that cause, the place and what to do', async () => {
-    const says = 'npm error network request to https://registry.npmjs.org/express failed';
+    const says = 'npm error network request to https://packages.example.org/express failed';
     const { finish } = await failing({ refused: [git(), npm()], cause: 'program-error', says });
     expect(finish?.cause).toBe('egress-refused');
     expect(finish?.message).toMatch(
-      /^It was refused registry\.npmjs\.org\. Allow it with .*The step "Second" failed\.$/,
+      /^It was refused packages\.example\.org\. Allow it with .*The step "Second" failed\.$/,
     );
   });
 
@@ -134,14 +134,14 @@ describe('a step that fails', () => {
   test('is not blamed on what an earlier step was refused', async () => {
     const earlier = { lastAt: new Date(Date.now() - 60_000).toISOString() };
     const refused = [{ ...npm(), ...earlier }];
-    const { finish } = await failing({ refused, cause: 'program-error', says: 'registry.npmjs.org' });
+    const { finish } = await failing({ refused, cause: 'program-error', says: 'packages.example.org' });
     expect(finish).toMatchObject({ cause: 'program-error', message: 'The step "Second" failed.' });
   });
 
   test.each<ExecutorCause>(['out-of-memory', 'heap-limit', 'disk-full'])(
     'with %s keeps that cause',
     async (cause) => {
-      const { finish } = await failing({ refused: [npm()], cause, says: 'registry.npmjs.org' });
+      const { finish } = await failing({ refused: [npm()], cause, says: 'packages.example.org' });
       expect(finish).toMatchObject({ cause, message: 'The step "Second" failed.' });
     },
   );
