@@ -24,13 +24,14 @@ export class DiskRoom {
   async require(): Promise<void> {
     const { bavail, bsize } = await statfs(this.#folder);
     const freeBytes = bavail * bsize;
-    const isFull = freeBytes < reservedBytes;
-    const message = `The disk of the control plane's database is full: ${Math.floor(freeBytes / mebibyte)} MiB are free at ${this.#folder}, and the last ${reservedBytes / mebibyte} MiB are the database's own. Free some space there; Slipway goes on by itself then.`;
-    if (isFull !== this.#isFull) {
-      this.#isFull = isFull;
-      if (isFull) this.#log.error({ freeBytes }, message);
-      else this.#log.warn({ freeBytes }, 'The disk of the database has room again');
+    const wasFull = this.#isFull;
+    this.#isFull = freeBytes < reservedBytes;
+    if (!this.#isFull) {
+      if (wasFull) this.#log.warn({ freeBytes }, 'The disk of the database has room again');
+      return;
     }
-    if (isFull) throw insufficientStorage(message);
+    const message = `The disk of the control plane's database is full: ${Math.floor(freeBytes / mebibyte)} MiB are free at ${this.#folder}, and the last ${reservedBytes / mebibyte} MiB are the database's own. Free some space there; Slipway goes on by itself then.`;
+    if (!wasFull) this.#log.error({ freeBytes }, message);
+    throw insufficientStorage(message);
   }
 }

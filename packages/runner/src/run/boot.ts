@@ -59,9 +59,9 @@ function adopt(run: LiveRun, executor: Executor): Executor {
   return executor;
 }
 
-/** Run ids may hold characters that host names may not. */
+/** A host name, which is shorter than a run id may be, and does not end with a dash. */
 function sandboxName({ runId }: RunOutline): string {
-  return `run-${runId.replace(/[^A-Za-z0-9-]/g, '-')}`.slice(0, 60).replace(/-+$/, '');
+  return `run-${runId}`.slice(0, 60).replace(/-+$/, '');
 }
 
 function describe({ context, size: { cpus, memoryMiB, volumeGiB } }: LiveRun): string {
