@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startSlipway } from '../tests/testing/slipway.ts';
 import type { Benchmark } from './benchmark.ts';
-import { descendants, proportionalMegabytes } from './host-processes.ts';
+import { family, proportionalMegabytes } from './host-processes.ts';
 import { referenceCommand } from './run-start.ts';
 
 const sandboxes = 3;
@@ -69,7 +69,7 @@ async function idleMachine(script: string, rest: readonly string[]): Promise<Chi
 /** Ends what the script has started; it tidies up by itself then. */
 async function end(machine: ChildProcess): Promise<void> {
   const exited = once(machine, 'exit');
-  for (const { id, command } of await descendants(machine.pid ?? 0)) {
+  for (const { id, command } of await family(machine.pid ?? 0)) {
     if (command.startsWith('qemu')) process.kill(id, 'SIGKILL');
   }
   await exited;
@@ -81,7 +81,7 @@ const others = ['postgres', 'esbuild'];
 /** What all processes of sandboxes or machines take together, for one of them; told by program. */
 async function megabytesOfEach(what: string, report: (line: string) => void): Promise<number> {
   const byProgram = new Map<string, number>();
-  for (const { id, command } of await descendants(process.pid)) {
+  for (const { id, command } of await family(process.pid)) {
     const program = command.split(/[ :]/)[0]?.split('/').at(-1) ?? '';
     if (id === process.pid || others.includes(program)) continue;
     byProgram.set(program, (byProgram.get(program) ?? 0) + (await proportionalMegabytes(id)) / sandboxes);

@@ -1,32 +1,22 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { descendants } from '../tests/testing/sandbox-processes.ts';
 
 export interface HostProcess {
   readonly id: number;
-  readonly parentId: number;
+  /** Empty when it ended while it was looked at. */
   readonly command: string;
 }
 
 /** A process and everything that it started, directly or not. */
-export async function descendants(id: number): Promise<HostProcess[]> {
-  const all = (
-    await Promise.all((await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(processOf))
-  ).flat();
-  const family = new Set([id]);
-  for (let size = 0; size !== family.size; ) {
-    size = family.size;
-    for (const each of all) if (family.has(each.parentId)) family.add(each.id);
-  }
-  return all.filter((each) => family.has(each.id));
+export function family(id: number): Promise<HostProcess[]> {
+  return Promise.all(
+    [id, ...descendants(id)].map(async (each) => ({ id: each, command: await commandOf(each) })),
+  );
 }
 
-async function processOf(name: string): Promise<HostProcess[]> {
-  try {
-    const status = await readFile(`/proc/${name}/status`, 'utf8');
-    const command = (await readFile(`/proc/${name}/cmdline`, 'utf8')).replaceAll('\0', ' ').slice(0, 80);
-    return [{ id: Number(name), parentId: Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]), command }];
-  } catch {
-    return []; // It ended while we looked.
-  }
+async function commandOf(id: number): Promise<string> {
+  const text = await readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '');
+  return text.replaceAll('\0', ' ').slice(0, 80);
 }
 
 /** Memory of a process; of what it shares with others, its share. */

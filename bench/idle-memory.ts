@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Benchmark } from './benchmark.ts';
-import { descendants, proportionalMegabytes } from './host-processes.ts';
+import { family, proportionalMegabytes } from './host-processes.ts';
 
 const settleMilliseconds = 10_000;
 const promisedMegabytes = 400;
@@ -24,7 +24,7 @@ export const idleMemory: Benchmark = {
       for await (const line of createInterface({ input: slipway.stdout }))
         if (line.includes('is ready at')) break;
       await sleep(settleMilliseconds);
-      const processes = await descendants(slipway.pid ?? 0);
+      const processes = await family(slipway.pid ?? 0);
       let megabytes = 0;
       for (const { id, command } of processes) {
         const share = await proportionalMegabytes(id);
