@@ -1,52 +1,29 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import type { GitServer } from '../packages/executor/test/testing/git-server.ts';
 import { SmallDisk } from '../packages/runner/src/testing/small-disk.ts';
 import { until } from './testing/api.ts';
-import { makeStack, serveEmptyProject } from './testing/deployable-stack.ts';
-import { makeNetworkNamespace, type NetworkNamespace } from './testing/network-namespace.ts';
+import { chatter, numbersIn, upTo } from './testing/chatter.ts';
 import { type PulumiUser, pulumiUser, writeProject } from './testing/pulumi-user.ts';
-import type { SlipwayProcess } from './testing/slipway-process.ts';
-import {
-  chatter,
-  numbersIn,
-  type RunningServer,
-  startRunnerProcess,
-  startServerProcess,
-  upTo,
-} from './testing/split-slipway.ts';
+import { SeparateSlipway } from './testing/separate-slipway.ts';
 
-/** Control plane and runner as processes of their own; the database has a disk that can be filled. */
-let directory: string;
-let cable: NetworkNamespace;
-let gitServer: GitServer;
+/** The database has a disk that can be filled. */
 let disk: SmallDisk;
-let server: RunningServer;
-let runner: SlipwayProcess;
+let slipway: SeparateSlipway;
 let user: PulumiUser;
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'slipway-database-faults-'));
-  cable = await makeNetworkNamespace();
-  gitServer = await serveEmptyProject(join(directory, 'git'), cable.hostAddress);
   disk = await SmallDisk.mount(500);
-  server = await startServerProcess(join(disk.path, 'data'));
-  const network = ['--allow-private-networks', `${cable.hostAddress}/32`];
-  runner = await startRunnerProcess(server, join(directory, 'runner'), ...network);
-  user = await pulumiUser(join(directory, 'home'), { url: server.api.url, token: server.adminToken });
+  slipway = await SeparateSlipway.start({ serverDirectory: join(disk.path, 'data') });
+  const { directory, api, adminToken } = slipway;
+  user = await pulumiUser(join(directory, 'home'), { url: api.url, token: adminToken });
 }, 180_000);
 
 afterAll(async () => {
-  await runner?.[Symbol.asyncDispose]();
-  await server?.[Symbol.asyncDispose]();
+  await slipway?.[Symbol.asyncDispose]();
   await disk?.[Symbol.asyncDispose]();
-  await gitServer?.[Symbol.asyncDispose]();
-  await cable?.[Symbol.asyncDispose]();
-  await rm(directory, { recursive: true, force: true });
 }, 60_000);
 
 const exported = z.object({
@@ -64,7 +41,7 @@ async function cellByCell(
   name: string,
   count: number,
 ): Promise<{ folder: string; gate: (n: number) => string }> {
-  const folder = join(directory, name);
+  const folder = join(slipway.directory, name);
   const gate = (n: number) => join(folder, `gate-${n}`);
   await writeProject(
     folder,
@@ -94,7 +71,7 @@ const reached = (gate: string) =>
   until(`${gate} is reached`, 60_000, () => existsSync(`${gate}.reached`) || undefined);
 
 test('kill -9 of the database in the middle of a run and of `pulumi up` ends neither, and loses nothing', async () => {
-  const stack = await makeStack(server.api, gitServer, 'chatty');
+  const stack = await slipway.makeStack('chatty');
   const run = await stack.deploy(chatter(24_000));
   await run.logged(/^line 3000$/);
   const { folder, gate } = await cellByCell('killed', 6);
@@ -102,7 +79,7 @@ test('kill -9 of the database in the middle of a run and of `pulumi up` ends nei
   for (let n = 1; n <= 6; n += 1) {
     await reached(gate(n));
     // In the middle of the creation whose end is to be written next.
-    if (n % 2 === 0) process.kill(await server.databaseProcess(), 'SIGKILL');
+    if (n % 2 === 0) process.kill(await slipway.databaseProcess(), 'SIGKILL');
     await writeFile(gate(n), '');
   }
   const { code, stdout, stderr } = await up;
@@ -111,13 +88,13 @@ test('kill -9 of the database in the middle of a run and of `pulumi up` ends nei
   expect(await cellsOf(folder)).toEqual(upTo(6).map((n) => `cell-${n}`));
   expect(await run.finished()).toMatchObject({ outcome: 'succeeded' });
   expect(numbersIn(await run.log())).toEqual(upTo(24_000));
-  expect(server.process.output).toContain('The database has ended; starting it again');
-  expect(server.process.output).toContain('The database serves again');
+  expect(slipway.server.output).toContain('The database has ended; starting it again');
+  expect(slipway.server.output).toContain('The database serves again');
 }, 240_000);
 
 describe('the disk of the database is full', () => {
   test('state is refused with the disk’s name, lines wait with the runner, reading goes on; with room all goes on', async () => {
-    const stack = await makeStack(server.api, gitServer, 'waits');
+    const stack = await slipway.makeStack('waits');
     const { folder, gate } = await cellByCell('full', 3);
     const run = await stack.deploy(chatter(15_000));
     await run.logged(/^line 1000$/);
@@ -146,7 +123,7 @@ describe('the disk of the database is full', () => {
     await until(
       'the control plane has said so',
       10_000,
-      () => /disk of the control plane's database is full/.test(server.process.output) || undefined,
+      () => /disk of the control plane's database is full/.test(slipway.server.output) || undefined,
     );
 
     await disk.free();
@@ -158,24 +135,24 @@ describe('the disk of the database is full', () => {
   }, 240_000);
 
   test('to the last byte, so that it cannot even start again: it is named, and with room all is there again', async () => {
-    const stack = await makeStack(server.api, gitServer, 'last-byte');
-    const state = await server.api.expect('GET', `/api/stacks/${stack.name}/export`);
-    const before = await server.databaseProcess();
+    const stack = await slipway.makeStack('last-byte');
+    const state = await slipway.api.expect('GET', `/api/stacks/${stack.name}/export`);
+    const before = await slipway.databaseProcess();
     await disk.fill();
     process.kill(before, 'SIGKILL');
     await until('the database is missed', 30_000, async () => {
-      const { status, json } = await server.api.call('GET', '/api/user');
+      const { status, json } = await slipway.api.call('GET', '/api/user');
       return (status === 507 && /disk.*database is full/.test(JSON.stringify(json))) || undefined;
     });
     await disk.free();
     await until('the database serves again', 60_000, async () => {
-      const { status } = await server.api.call('GET', '/api/user');
+      const { status } = await slipway.api.call('GET', '/api/user');
       return status === 200 || undefined;
     });
-    expect(await server.databaseProcess()).not.toBe(before);
-    expect(await server.api.expect('GET', `/api/stacks/${stack.name}/export`)).toEqual(state);
+    expect(await slipway.databaseProcess()).not.toBe(before);
+    expect(await slipway.api.expect('GET', `/api/stacks/${stack.name}/export`)).toEqual(state);
     // The same process all along.
-    expect(server.process.output.match(/ready at/g)).toHaveLength(1);
+    expect(slipway.server.output.match(/ready at/g)).toHaveLength(1);
     const run = await stack.deploy('echo "it was my turn"');
     expect(await run.finished()).toMatchObject({ outcome: 'succeeded' });
   }, 240_000);

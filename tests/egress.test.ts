@@ -6,6 +6,7 @@ import * as z from 'zod';
 import {
   addEmptyProject,
   finishedDeployment,
+  logOfDeployment,
   type SlipwayUnderTest,
   startSlipway,
 } from './testing/slipway.ts';
@@ -27,7 +28,6 @@ const finished = z.object({
   message: z.string().nullable(),
   egress: egressRecord,
 });
-const log = z.object({ lines: z.array(z.object({ line: z.string().optional() })) });
 
 interface Run {
   readonly egress: EgressPolicy;
@@ -56,8 +56,7 @@ async function preview({ egress, preRunCommands = [], skipInstallDependencies = 
   expect({ status, json }).toMatchObject({ status: 202 });
   const run = finished.parse(await finishedDeployment(slipway, path));
   const { id } = z.object({ id: z.string() }).parse(json);
-  const { lines } = log.parse((await slipway.api('GET', `/api/stacks/${path}/deployments/${id}/logs`)).json);
-  return { ...run, lines: lines.map(({ line }) => line ?? '') };
+  return { ...run, lines: await logOfDeployment(slipway, path, id) };
 }
 
 test('a run that cannot install its dependencies for its egress policy names their host, and how to allow it', async () => {
@@ -68,7 +67,7 @@ test('a run that cannot install its dependencies for its egress policy names the
   expect(run.egress.refused.map(({ hosts }) => hosts[0])).toContainEqual(
     expect.stringMatching(/^registry\./),
   );
-  expect(run.lines.join('')).toMatch(/Egress refused: .*registry\.\S+ \((\d+ times|once)\)/);
+  expect(run.lines.join('\n')).toMatch(/Egress refused: .*registry\.\S+ \((\d+ times|once)\)/);
 }, 120_000);
 
 test('a run that cannot clone its source for its egress policy names the host of it', async () => {

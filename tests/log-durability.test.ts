@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { defaultLeaseSeconds } from '@slipway/core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, until } from './testing/api.ts';
+import { chatter, numbersIn, upTo } from './testing/chatter.ts';
 import type { DeployableStack } from './testing/deployable-stack.ts';
 import { SeparateSlipway } from './testing/separate-slipway.ts';
 
@@ -16,24 +17,20 @@ beforeAll(async () => {
 
 afterAll(() => slipway?.[Symbol.asyncDispose](), 60_000);
 
-/** Writes 3,000 lines a second, `line 1`, `line 2` …, for so many seconds. */
-const chatter = (seconds: number) =>
-  `node -e 'let n = 0; const t = setInterval(() => { for (let i = 0; i < 60; i++) console.log("line " + ++n); if (n >= ${seconds} * 3000) clearInterval(t); }, 20)'`;
-
 let stacks = 0;
 async function deployChatter(seconds: number): Promise<{ stack: DeployableStack; run: Deployment }> {
   stacks += 1;
   const stack = await slipway.makeStack(`stack-${stacks}`);
-  const run = await stack.deploy(chatter(seconds));
+  const run = await stack.deploy(chatter(seconds * 3000));
   await run.logged(/^line 3000$/);
   return { stack, run };
 }
 
-/** The numbers of the lines of a log, of which each must be there once, in order. */
-function numbersIn(log: readonly string[]): number[] {
-  const numbers = log.flatMap((line) => /^line (\d+)$/.exec(line)?.[1] ?? []).map(Number);
-  expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, index) => index + 1));
-  return numbers;
+/** How many numbered lines a log has, of which each must be there once, in order. */
+function linesIn(log: readonly string[]): number {
+  const numbers = numbersIn(log);
+  expect(numbers).toEqual(upTo(numbers.length));
+  return numbers.length;
 }
 
 /** The last of the numbered lines that lie in the spools of the runner; 0 without one. */
@@ -61,7 +58,7 @@ test(
     await slipway.startRunner();
     expect(await run.finished()).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });
     const log = await run.log();
-    expect(numbersIn(log).length).toBeGreaterThanOrEqual(spooled);
+    expect(linesIn(log)).toBeGreaterThanOrEqual(spooled);
     expect(log.at(-1)).toMatch(/^The runner gave no sign of life any more/);
     // Sooner than its lease would have ended.
     expect(performance.now() - killedAt).toBeLessThan(defaultLeaseSeconds * 1000);
@@ -80,7 +77,7 @@ test(
     await slipway.startServer();
     const again = run.through(slipway.api);
     await again.logged(/^line 36000$/);
-    expect(numbersIn(await again.log())).toHaveLength(36_000);
+    expect(linesIn(await again.log())).toBe(36_000);
   },
   timeoutMilliseconds,
 );
@@ -109,7 +106,7 @@ test(
       () => readdirSync(slipway.spools).length === 0 || undefined,
     );
     const log = await again.log();
-    expect(numbersIn(log).length).toBeGreaterThanOrEqual(spooled);
+    expect(linesIn(log)).toBeGreaterThanOrEqual(spooled);
     expect(log.at(-1)).toMatch(/^The runner gave no sign of life any more/);
   },
   timeoutMilliseconds,

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import {
   addEmptyProject,
   finishedDeployment,
+  logOfDeployment,
   type SlipwayUnderTest,
   startSlipway,
 } from './testing/slipway.ts';
@@ -20,7 +21,6 @@ const mebibyte = 1024 ** 2;
 const path = 'local/busy/dev';
 const run = z.object({ id: z.string(), outcome: z.string(), usage: usageSummary });
 const usage = z.object({ summary: usageSummary, samples: z.array(usageSample) });
-const log = z.object({ lines: z.array(z.object({ line: z.string().optional() })) });
 
 /** Takes 300 MiB, keeps a processor busy for three seconds meanwhile, and writes 40 MiB. */
 const work = `node -e '
@@ -69,8 +69,7 @@ test('what a run has used is told by the API, second by second and at most, and 
   );
   expect(last?.sandbox?.cpuMilliseconds).toBe(sandbox.cpuMilliseconds);
 
-  const answer = await slipway.api('GET', `/api/stacks/${path}/deployments/${finished.id}/logs`);
-  const lines = log.parse(answer.json).lines.map(({ line }) => line?.trim() ?? '');
+  const lines = await logOfDeployment(slipway, path, finished.id);
   const megabytes = Math.round(sandbox.peakMemoryBytes / mebibyte);
   expect(lines.at(-1)).toContain(` of 2 vCPU, ${megabytes} of 2,048 MiB memory and 0.`);
 }, 120_000);

@@ -6,6 +6,7 @@ import { until } from './testing/api.ts';
 import {
   addEmptyProject,
   finishedDeployment,
+  logOfDeployment,
   type SlipwayUnderTest,
   startSlipway,
 } from './testing/slipway.ts';
@@ -16,7 +17,6 @@ const report = z.object({
   sandbox: z.object({ bootId: z.string() }),
   egress: egressRecord,
 });
-const log = z.object({ lines: z.array(z.object({ line: z.string().optional() })) });
 const deployment = z.object({ id: z.string() });
 
 /** What a run sees of its machine, and whether it reaches a public address. */
@@ -54,11 +54,7 @@ describe.each([{ isolation: 'container' as const }, { isolation: 'vm' as const }
       });
       const { id } = deployment.parse(json);
       const run = report.parse(await finishedDeployment(slipway, path));
-      const answer = await slipway.api('GET', `/api/stacks/${path}/deployments/${id}/logs`);
-      const text = log
-        .parse(answer.json)
-        .lines.map(({ line }) => line ?? '')
-        .join('');
+      const text = (await logOfDeployment(slipway, path, id)).join('\n');
       const [, machineId, clock] = /machine-id (\S+)\.[\s\S]*clock (\d+)\./.exec(text) ?? [];
       return { ...run, text, machineId, clock: Number(clock) };
     }

@@ -9,29 +9,57 @@ import { makeNetworkNamespace, type NetworkNamespace } from './network-namespace
 import { descendants } from './sandbox-processes.ts';
 import { type SlipwayProcess, startSlipwayProcess } from './slipway-process.ts';
 
+export interface SeparateOptions {
+  /** Data directory of the control plane; below the folder of the whole when absent. */
+  readonly serverDirectory?: string;
+  /** Data directory of the runner; likewise. */
+  readonly runnerDirectory?: string;
+  /** They come last, and count. */
+  readonly runnerFlags?: readonly string[];
+}
+
 /** Control plane and runner as processes of their own, so that each can be killed or measured alone. Runs are containers. */
 export class SeparateSlipway implements AsyncDisposable {
+  /** Goes with it. */
   readonly directory: string;
+  readonly #options: Required<SeparateOptions>;
   readonly #cable: NetworkNamespace;
   readonly #gitServer: GitServer;
   #server: SlipwayProcess | undefined;
   #runner: SlipwayProcess | undefined;
   #api: Api | undefined;
+  #adminToken = '';
 
-  private constructor(directory: string, cable: NetworkNamespace, gitServer: GitServer) {
+  private constructor(
+    directory: string,
+    options: Required<SeparateOptions>,
+    cable: NetworkNamespace,
+    gitServer: GitServer,
+  ) {
     this.directory = directory;
+    this.#options = options;
     this.#cable = cable;
     this.#gitServer = gitServer;
   }
 
-  static async start(): Promise<SeparateSlipway> {
+  static async start(options: SeparateOptions = {}): Promise<SeparateSlipway> {
     const directory = await mkdtemp(join(tmpdir(), 'slipway-separate-'));
+    const usual = {
+      serverDirectory: join(directory, 'server'),
+      runnerDirectory: join(directory, 'runner'),
+      runnerFlags: [],
+    };
     const cable = await makeNetworkNamespace();
     const gitServer = await serveEmptyProject(join(directory, 'git'), cable.hostAddress);
-    const slipway = new SeparateSlipway(directory, cable, gitServer);
-    await slipway.startServer();
-    await slipway.startRunner();
-    return slipway;
+    const slipway = new SeparateSlipway(directory, { ...usual, ...options }, cable, gitServer);
+    try {
+      await slipway.startServer();
+      await slipway.startRunner();
+      return slipway;
+    } catch (error) {
+      await slipway[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   get server(): SlipwayProcess {
@@ -49,28 +77,44 @@ export class SeparateSlipway implements AsyncDisposable {
     return this.#api;
   }
 
+  get adminToken(): string {
+    return this.#adminToken;
+  }
+
   /** Folder of the runner's log spools. */
   get spools(): string {
-    return join(this.directory, 'runner', 'runner', 'log-spools');
+    return join(this.#options.runnerDirectory, 'runner', 'log-spools');
+  }
+
+  /** Id of the first process of the control plane's database. */
+  async databaseProcess(): Promise<number> {
+    return Number.parseInt(await this.#serverFile('postgres', 'cluster', 'postmaster.pid'), 10);
   }
 
   /** At the same address as before, when there was one. */
   async startServer(...args: readonly string[]): Promise<void> {
     const listen = this.#api ? new URL(this.#api.url).host : '127.0.0.1:0';
-    const dataDirectory = join(this.directory, 'server');
-    this.#server = startSlipwayProcess(['server', '--listen', listen, '--data-dir', dataDirectory, ...args]);
+    const { serverDirectory } = this.#options;
+    this.#server = startSlipwayProcess([
+      'server',
+      '--listen',
+      listen,
+      '--data-dir',
+      serverDirectory,
+      ...args,
+    ]);
     const [, url = ''] = await this.#server.says(/ready at (\S+)/);
-    this.#api = new Api(url, (await readFile(join(dataDirectory, 'admin-token'), 'utf8')).trim());
+    this.#adminToken = await this.#serverFile('admin-token');
+    this.#api = new Api(url, this.#adminToken);
   }
 
   async startRunner(): Promise<void> {
-    const poolToken = (await readFile(join(this.directory, 'server', 'pool-token'), 'utf8')).trim();
-    const { hostAddress } = this.#cable;
+    const { runnerDirectory, runnerFlags } = this.#options;
     this.#runner = startSlipwayProcess([
-      ...['runner', '--server', this.api.url, '--pool-token', poolToken],
-      ...['--data-dir', join(this.directory, 'runner'), '--isolation', 'container'],
+      ...['runner', '--server', this.api.url, '--pool-token', await this.#serverFile('pool-token')],
+      ...['--data-dir', runnerDirectory, '--isolation', 'container'],
       ...['--memory-mib', '1024', '--volume-gib', '4', '--default-image', defaultImageReference],
-      ...['--allow-private-networks', `${hostAddress}/32`],
+      ...['--allow-private-networks', `${this.#cable.hostAddress}/32`, ...runnerFlags],
     ]);
     await this.#runner.says(/The runner works for the pool/);
   }
@@ -103,5 +147,9 @@ export class SeparateSlipway implements AsyncDisposable {
     await this.#gitServer[Symbol.asyncDispose]();
     await this.#cable[Symbol.asyncDispose]();
     await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #serverFile(...path: readonly string[]): Promise<string> {
+    return (await readFile(join(this.#options.serverDirectory, ...path), 'utf8')).trim();
   }
 }

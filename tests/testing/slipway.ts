@@ -7,7 +7,7 @@ import { exampleRepositoryPath } from '@slipway/control-plane';
 import { defaultImageReference } from '@slipway/runner';
 import * as z from 'zod';
 import { startAll, type UpFlags } from '../../packages/cli/src/commands/up.ts';
-import { until } from './api.ts';
+import { Api, Deployment, until } from './api.ts';
 import { type Finished, pulumiUser } from './pulumi-user.ts';
 
 const execute = promisify(execFile);
@@ -112,6 +112,11 @@ export async function finishedDeployment(
     const run = runState.parse((await slipway.api('GET', `/api/slipway/runs/${id}`)).json);
     return run.state === 'finished' ? run : undefined;
   });
+}
+
+/** The lines of a deployment's log, without their ends. */
+export function logOfDeployment(slipway: SlipwayUnderTest, stack: string, id: string): Promise<string[]> {
+  return new Deployment(new Api(slipway.url, slipway.adminToken), stack, id).log();
 }
 
 /** Copies one of the examples into the working copy. */
