@@ -123,6 +123,14 @@ describe('a wrong command line ends with status 1 and a sentence that names the 
   }, 30_000);
 });
 
+test('each command says what it is for, and what its options are', async () => {
+  const help = async (...words: string[]) => (await slipway([...words, '--help'])).stdout;
+  expect(await help()).toMatch(/^ +run +how runs went, and what they used$/m);
+  expect(await help('run')).toMatch(/^ +list .*\n +show .*<run> .*why a run ended/m);
+  expect(await help('run', 'show')).toMatch(/run +its id, organization\/project\/stack\/number/);
+  expect(await help('run', 'list')).toMatch(/--stack.*\n(.*\n)*.*--limit <count>.*\(default: 20\)/);
+});
+
 test('a flag that a variable or the configuration file denies is not set', async () => {
   const everywhere = ['server', '--listen', '0.0.0.0:0'];
   const denied = { code: 1, stderr: expect.stringContaining('--insecure-http') };

@@ -6,6 +6,9 @@ import { variableName } from './configuration.ts';
 /** Longer would only hide a run that does not end: half a day. */
 const maximumGraceSeconds = 43_200;
 
+/** What the API answers in one page. */
+const maximumListLength = 100;
+
 /** An option that can also be set by its `SLIPWAY_*` variable or in the configuration file. */
 function setting(flags: string, description: string): Option {
   const option = new Option(flags, description);
@@ -34,6 +37,13 @@ const seconds = (text: string): number => {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value > maximumGraceSeconds)
     throw new InvalidArgumentError(`It must be a whole number of seconds from 0 to ${maximumGraceSeconds}.`);
+  return value;
+};
+
+const listLength = (text: string): number => {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > maximumListLength)
+    throw new InvalidArgumentError(`It must be a whole number from 1 to ${maximumListLength}.`);
   return value;
 };
 
@@ -190,6 +200,12 @@ export const sandboxChangeOptions = () => [
     positiveInteger,
   ),
   new Option('--log-mib <MiB>', 'longest log of a run').argParser(positiveInteger),
+];
+export const runShowOptions = () => apiOptions();
+export const runListOptions = () => [
+  new Option('--stack <organization/project/stack>', 'runs of this stack (those of all stacks when absent)'),
+  new Option('--limit <count>', 'at most so many').argParser(listLength).default(20),
+  ...apiOptions(),
 ];
 export const runnerOptions = () => [
   setting('--server <url>', 'URL of the control plane'),

@@ -2,6 +2,7 @@ import { Command, type Option } from 'commander';
 import type { DoctorFlags } from './commands/doctor.ts';
 import type { PruneFlags } from './commands/image.ts';
 import type { QuickstartFlags } from './commands/quickstart.ts';
+import type { ListFlags, ShowFlags } from './commands/run.ts';
 import type { RunnerFlags } from './commands/runner.ts';
 import type { SandboxChanges, SandboxTarget } from './commands/sandbox.ts';
 import type { ServerFlags } from './commands/server.ts';
@@ -11,7 +12,9 @@ import {
   dataDirectoryOption,
   type JsonFlag,
   jsonOption,
+  runListOptions,
   runnerOptions,
+  runShowOptions,
   sandboxChangeOptions,
   sandboxOptions,
   sandboxTargetOptions,
@@ -103,6 +106,16 @@ export function slipwayProgram(): Command {
     'change what is named, for runs that are queued from now on',
     sandboxChangeOptions(),
   ).action(async (flags: SandboxChanges) => (await import('./commands/sandbox.ts')).setSandbox(flags));
+
+  const run = command(slipway, 'run', 'how runs went, and what they used');
+  command(run, 'list', 'list runs, the newest first', runListOptions()).action(async (flags: ListFlags) =>
+    (await import('./commands/run.ts')).listRuns(flags),
+  );
+  command(run, 'show', 'show why a run ended, how long its parts took and what it used', runShowOptions())
+    .argument('<run>', 'its id, organization/project/stack/number, or a stack, for its newest one')
+    .action(async (name: string, flags: ShowFlags) =>
+      (await import('./commands/run.ts')).showRun(name, flags),
+    );
 
   const image = command(slipway, 'image', 'executor images');
   command(image, 'build', 'build the default executor image from Debian packages, the CLI, Node and git', [

@@ -101,7 +101,7 @@ test('a run tells why it ended, where it ran, and how long its phases took', asy
   const sandbox = {
     ...{ isolation: 'vm', accelerated: false, imageReference: 'image', imageDigest: 'sha256:1' },
     ...{ toolboxDigest: 'sha256:2', kernelDigest: 'sha256:3', initramfsDigest: 'sha256:4' },
-    ...{ kernelRelease: '6.18', bootId: 'b' },
+    ...{ kernelRelease: '6.18', bootId: 'b', size: { cpus: 2, memoryMiB: 4096, volumeGiB: 8 } },
   };
   const steps = [{ name: 'Setup', status: 'failed', startedAt: null, updatedAt: null }];
   await run.call('steps', { steps: [{ ...steps[0], name: 'Setup\u001b[2J' }], sandbox });
@@ -114,6 +114,7 @@ test('a run tells why it ended, where it ran, and how long its phases took', asy
     ...{ cause: 'image-unavailable', message: 'No image\uFFFD "x␛]0;title␇".' },
     ...{
       sandbox,
+      runner: { hostname: 'runner-host', version: '0.1.0' },
       steps: [{ ...steps[0], name: 'Setup␛[2J' }],
       phaseMilliseconds: { image: 12.5 },
       claims: 1,

@@ -184,6 +184,8 @@ export type StepReport = z.infer<typeof stepReport>;
 /** What the run really ran on: named on each run. Digests are `sha256:…`. */
 export const sandboxFacts = z.object({
   isolation: isolationKind,
+  /** Absent where an older runner reported. */
+  size: sandboxSize.optional(),
   /** Hardware acceleration; false under software emulation, null where it does not apply. */
   accelerated: z.boolean().nullable(),
   imageReference: z.string(),

@@ -10,6 +10,7 @@ import { stringify } from 'yaml';
 import * as z from 'zod';
 import { ApiClient, type ApiFlags } from '../api-client.ts';
 import type { JsonFlag } from '../options.ts';
+import { stackPath } from '../stack-path.ts';
 
 /** Whose settings: exactly one of the two. */
 export interface SandboxTarget extends ApiFlags, JsonFlag {
@@ -79,20 +80,11 @@ function targetOf({ stack, pool }: SandboxTarget): Target {
     throw new Error(
       'Name either a stack (--stack organization/project/stack) or a pool (--pool organization/pool).',
     );
-  const parts = (stack ?? pool ?? '').split('/');
-  const [organization = '', second = '', third = ''] = parts;
-  if (stack !== undefined && parts.length === 3) {
-    return {
-      kind: 'stack',
-      path: `/api/slipway/stacks/${[organization, second, third].map(encodeURIComponent).join('/')}/sandbox`,
-    };
-  }
-  if (pool !== undefined && parts.length === 2) return { kind: 'pool', organization, pool: second };
-  throw new Error(
-    stack === undefined
-      ? `"${pool}" is not a pool; write it as organization/pool, like local/default.`
-      : `"${stack}" is not a stack; write it as organization/project/stack.`,
-  );
+  if (stack !== undefined) return { kind: 'stack', path: `/api/slipway/stacks/${stackPath(stack)}/sandbox` };
+  const [organization = '', name = '', ...rest] = (pool ?? '').split('/');
+  if (organization !== '' && name !== '' && rest.length === 0)
+    return { kind: 'pool', organization, pool: name };
+  throw new Error(`"${pool}" is not a pool; write it as organization/pool, like local/default.`);
 }
 
 async function poolPath(

@@ -27,7 +27,7 @@ export function runRoute(app: FastifyInstance, controlPlane: ControlPlane): void
     { method: 'GET', path: '/api/slipway/runs/:runId', access: userToken, params },
     async (call) => {
       const { run, stack } = await openRun(controlPlane, call.principal, call.params.runId);
-      const { sandbox, phaseMilliseconds, egress, usage } = await reportOfRun(db, run.id);
+      const { runner, sandbox, phaseMilliseconds, egress, usage } = await reportOfRun(db, run.id);
       return {
         id: run.id,
         workflow: run.workflow,
@@ -46,6 +46,7 @@ export function runRoute(app: FastifyInstance, controlPlane: ControlPlane): void
         finishedAt: run.finishedAt,
         cancelRequestedAt: run.cancelRequestedAt,
         steps: (await stepsOfRuns(db, [run.id])).get(run.id) ?? [],
+        runner,
         sandbox,
         phaseMilliseconds,
         egress,

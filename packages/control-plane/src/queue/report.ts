@@ -14,6 +14,8 @@ import type { Database } from '../database/database.ts';
 
 /** What a runner reported about a run beside its log and steps. */
 export interface RunReport {
+  /** Who claimed it last; null before that, and when it was forgotten since. */
+  readonly runner: { readonly hostname: string; readonly version: string } | null;
   readonly sandbox: SandboxFacts | null;
   readonly phaseMilliseconds: Readonly<Record<string, number>>;
   /** Where it went; null while it runs, and where its runner could not tell. */
@@ -73,12 +75,14 @@ export async function stepsOfRuns(
 const phases = z.record(z.string(), z.number());
 
 export async function reportOfRun(db: Database, runId: string): Promise<RunReport> {
-  const { sandbox, phase_milliseconds, egress, usage } = await db
+  const { hostname, version, sandbox, phase_milliseconds, egress, usage } = await db
     .selectFrom('runs')
-    .select(['sandbox', 'phase_milliseconds', 'egress', 'usage'])
-    .where('id', '=', runId)
+    .leftJoin('runners', 'runners.id', 'runs.runner_id')
+    .select(['hostname', 'version', 'sandbox', 'phase_milliseconds', 'egress', 'usage'])
+    .where('runs.id', '=', runId)
     .executeTakeFirstOrThrow();
   return {
+    runner: hostname === null || version === null ? null : { hostname, version },
     sandbox: sandbox === null ? null : sandboxFacts.parse(JSON.parse(sandbox)),
     phaseMilliseconds: phase_milliseconds === null ? {} : phases.parse(JSON.parse(phase_milliseconds)),
     egress: egress === null ? null : egressRecord.parse(JSON.parse(egress)),

@@ -80,6 +80,7 @@ function describeStart({ accelerated, kernelRelease }: SandboxBoot): string {
 function factsOf(run: LiveRun, image: Prepared['image'], started: SandboxBoot): SandboxFacts {
   return {
     isolation: run.context.parts.isolation.kind,
+    size: run.size,
     accelerated: started.accelerated,
     imageReference: image.reference,
     imageDigest: image.digest,
