@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { createImageStore } from '@slipway/runner';
+import { createImageStore, listPreparationFailures, pruneImages } from '@slipway/runner';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { layerOf } from '../packages/runner/src/testing/layers.ts';
 import { push, startRegistry, type TestRegistry } from '../packages/runner/test/image-registry.ts';
@@ -50,7 +50,10 @@ test('pull says how far it is and what it has got; ls, inspect and prune know it
   expect((await image('ls')).stdout).toMatch(
     new RegExp(`^${digest.slice(0, 19)} +3\\.\\d MiB  used .*  ${reference}$`, 'm'),
   );
-  expect(await json('ls')).toMatchObject([{ digest, references: [reference], isInUse: false }]);
+  expect(await json('ls')).toMatchObject({
+    images: [{ digest, references: [reference], isInUse: false }],
+    failures: [],
+  });
   for (const name of [reference, digest, digest.slice(7, 20)]) {
     expect(await json('inspect', name)).toMatchObject({
       digest,
@@ -63,21 +66,40 @@ test('pull says how far it is and what it has got; ls, inspect and prune know it
 
   const { freedBytes } = await json('prune');
   expect(freedBytes).toBeGreaterThan(6 << 20);
-  expect(await json('ls')).toEqual([]);
+  expect(await json('ls')).toEqual({ images: [], failures: [] });
   expect((await image('ls')).stdout).toContain('There are no images on this host');
 });
 
 test('prune leaves what is in use', async () => {
   const images = createImageStore({ cacheDirectory });
   const held = await images.resolve(reference);
-  expect(await json('ls')).toMatchObject([{ isInUse: true }]);
+  expect(await json('ls')).toMatchObject({ images: [{ isInUse: true }] });
   expect((await image('ls')).stdout).toContain('in use');
   await json('prune', '--all');
-  expect(await json('ls')).toMatchObject([{ digest }]);
+  expect(await json('ls')).toMatchObject({ images: [{ digest }] });
   await held.release();
   await json('prune');
-  expect(await json('ls')).toEqual([]);
+  expect(await json('ls')).toEqual({ images: [], failures: [] });
   await images.close();
+});
+
+test('ls names what could not be made ready ahead of time, until it is had or pruned', async () => {
+  const images = createImageStore({ cacheDirectory });
+  const fail = (name: string, problem: string) =>
+    images.noteFailure({ reference: name, problem, failedAt: '2026-01-02T03:04:05.000Z' });
+  await fail(reference, 'not there');
+  await fail('a.test/b:1', '\u001b[2Jno\nsuch\rthing');
+  expect((await image('ls')).stdout).toMatch(
+    /no images on this host[\s\S]*Could not be made ready.*\n(2026-01-02 03:04 {2}(not there|␛\[2Jno such thing)\n){2}$/,
+  );
+  await (await images.resolve(reference)).release();
+  const failures = [
+    { reference: 'a.test/b:1', problem: '␛[2Jno such thing', failedAt: '2026-01-02T03:04:05.000Z' },
+  ];
+  expect(await json('ls')).toMatchObject({ images: [{ digest }], failures });
+  await images.close();
+  await pruneImages(cacheDirectory, { all: false });
+  expect(await listPreparationFailures(cacheDirectory)).toEqual([]);
 });
 
 test('an image that cannot be had ends the command with its name and the reason', async () => {

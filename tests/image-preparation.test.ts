@@ -1,16 +1,24 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cacheDirectory } from '@slipway/runner';
+import { promisify } from 'node:util';
+import { cacheDirectory, listPreparationFailures } from '@slipway/runner';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import * as z from 'zod';
 import { layerOf } from '../packages/runner/src/testing/layers.ts';
 import { passwordFileLine } from '../packages/runner/src/testing/password-file.ts';
 import { push, startRegistry, type TestRegistry } from '../packages/runner/test/image-registry.ts';
 import { until } from './testing/api.ts';
 import { finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
+const program = join(import.meta.dirname, '..', 'slipway');
+const execute = promisify(execFile);
+const failure = z.object({ problem: z.string(), failedAt: z.string() });
+const preparation = z.object({ failures: z.array(failure.extend({ hostname: z.string() })) });
+const hostFailures = z.object({ failures: z.array(failure.extend({ reference: z.string() })) });
 const login = { username: 'robot', password: 'canary-registry-password' };
 const stack = 'local/prepared/dev';
 let folder: string;
@@ -42,16 +50,27 @@ afterAll(async () => {
   for (const path of [folder, device]) await rm(path, { recursive: true, force: true });
 });
 
-test('an image is fetched with its login and converted when settings name it, and a run then finds it', async () => {
-  const [organization, project, name] = stack.split('/');
+/** Makes a stack whose settings name the image with this password; answers the path of its API. */
+async function stackWith(name: string, executorImage: object): Promise<string> {
+  const [organization, project] = stack.split('/');
   const made = await slipway.api('POST', `/api/stacks/${organization}/${project}`, { stackName: name });
   expect(made).toMatchObject({ status: 200 });
-  const password = { secret: login.password };
-  const saved = await slipway.api('PUT', `/api/stacks/${stack}/deployments/settings`, {
-    executorContext: { executorImage: { reference, credentials: { ...login, password } } },
+  const path = `${organization}/${project}/${name}`;
+  await nameImage(path, executorImage);
+  return path;
+}
+
+async function nameImage(path: string, executorImage: object): Promise<void> {
+  const saved = await slipway.api('PUT', `/api/stacks/${path}/deployments/settings`, {
+    executorContext: { executorImage },
     sourceContext: { git: { repoUrl: slipway.repositoryUrl, branch: 'main' } },
   });
   expect(saved).toMatchObject({ status: 200 });
+}
+
+test('an image is fetched with its login and converted when settings name it, and a run then finds it', async () => {
+  const password = { secret: login.password };
+  await stackWith('dev', { reference, credentials: { ...login, password } });
   await until('the image is a device', 30_000, async () => existsSync(device) || undefined);
 
   const fetched = registry.requests(/\/blobs\//);
@@ -65,4 +84,38 @@ test('an image is fetched with its login and converted when settings name it, an
     sandbox: { imageReference: reference },
   });
   expect(registry.requests(/\/blobs\//)).toBe(fetched);
+}, 120_000);
+
+test('who named an image that cannot be had is told why, and so is who looks at the host, until it is mended', async () => {
+  const withPassword = (password: string) => ({
+    reference,
+    credentials: { ...login, password: { secret: password } },
+  });
+  const path = await stackWith('failing', withPassword('canary-wrong-password'));
+  const failures = async () => {
+    const { json } = await slipway.api('GET', `/api/slipway/stacks/${path}/executor-image`);
+    return preparation.parse(json).failures;
+  };
+  const [failure] = await until('the failure is told', 30_000, async () => {
+    const told = await failures();
+    return told.length > 0 ? told : undefined;
+  });
+  expect(failure).toMatchObject({
+    hostname: hostname(),
+    problem: expect.stringContaining(`"${reference}": the registry refuses access`),
+  });
+  const { stdout } = await execute(program, ['image', 'ls', '--json']);
+  expect(stdout).not.toContain('canary-wrong-password');
+  expect(hostFailures.parse(JSON.parse(stdout)).failures).toContainEqual({
+    reference,
+    problem: failure?.problem,
+    failedAt: failure?.failedAt,
+  });
+
+  await nameImage(path, withPassword(login.password));
+  await until('the host has it', 30_000, async () => {
+    const kept = await listPreparationFailures(cacheDirectory(process.env));
+    return kept.every((each) => each.reference !== reference) || undefined;
+  });
+  expect(await failures()).toEqual([]);
 }, 120_000);

@@ -4,6 +4,7 @@ import {
   imagesResponse,
   runnerContractPath,
 } from '@slipway/core';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
 
@@ -94,7 +95,11 @@ describe('images that the settings of a pool name', () => {
     await server.call('PUT', `${stack}/deployments/settings`, image('registry.test/prepared:1'));
     const told = await waiting;
     expect(performance.now() - startedAt).toBeLessThan(2_500);
-    expect(told?.images).toContainEqual({ reference: 'registry.test/prepared:1', credentials: opened });
+    expect(told?.images).toContainEqual({
+      id: expect.any(String),
+      reference: 'registry.test/prepared:1',
+      credentials: opened,
+    });
     expect(told?.revision).not.toBe(before?.revision);
     expect(await wanted({ knownRevision: told?.revision ?? null })).toBeUndefined();
     await server.call('DELETE', `${stack}/deployments/settings`);
@@ -117,7 +122,7 @@ describe('images that the settings of a pool name', () => {
     const authorization = `token ${tokenValue}`;
     const answer = await server.call('POST', `${runnerContractPath}/images`, body, { authorization });
     expect(imagesResponse.parse(answer.body).images).toEqual([
-      { reference: 'registry.test/special:1', credentials: opened },
+      { id: expect.any(String), reference: 'registry.test/special:1', credentials: opened },
     ]);
     expect(
       await server.call(
@@ -137,6 +142,94 @@ describe('images that the settings of a pool name', () => {
       });
     }
     const twins = (await wanted())?.images.filter(({ reference }) => reference === 'registry.test/twin:1');
-    expect(twins).toEqual([{ reference: 'registry.test/twin:1', credentials: null }]);
+    expect(twins).toEqual([{ id: expect.any(String), reference: 'registry.test/twin:1', credentials: null }]);
+  });
+});
+
+describe('why an image could not be made ready', () => {
+  const failedAt = '2026-01-02T03:04:05.000Z';
+  const stackImage = (stack: string) =>
+    server.call('GET', `${stack.replace('/api/', '/api/slipway/')}/executor-image`).then(({ body }) => body);
+  /** A stack whose settings name an image, and the id by which runners know it. */
+  const stackWith = async (name: string, reference: string, login: object = credentials) => {
+    const stack = await server.makeStack(name);
+    const before = new Set((await wanted())?.images.map(({ id }) => id));
+    await server.call('PUT', `${stack}/deployments/settings`, image(reference, login));
+    const { id = '' } = (await wanted())?.images.find((each) => !before.has(each.id)) ?? {};
+    return { stack, id };
+  };
+  const failure = (imageId: string, problem: string) => ({ imageId, problem, failedAt });
+
+  test('is told to who reads the image of the stack, in harmless words, until the runner no longer says it', async () => {
+    const { stack, id } = await stackWith('failing', 'registry.test/failing:1');
+    expect(await stackImage(stack)).toEqual({ reference: 'registry.test/failing:1', failures: [] });
+    const problem = '\u001b[31mno such\r\nimage, said the-registry-password';
+    await wanted({ failures: [failure(id, problem), failure('unheard-of', 'x')] });
+    const told = [{ hostname: 'runner-host', problem: '␛[31mno such image, said ***', failedAt }];
+    expect(await stackImage(stack)).toEqual({ reference: 'registry.test/failing:1', failures: told });
+    await wanted();
+    expect(await stackImage(stack)).toMatchObject({ failures: [] });
+  });
+
+  test('is not told of a runner that is gone', async () => {
+    const { stack, id } = await stackWith('gone', 'registry.test/gone:1');
+    await wanted({ failures: [failure(id, 'refused')] });
+    expect(await stackImage(stack)).toMatchObject({ failures: [{ problem: 'refused' }] });
+    await sql`UPDATE runners SET last_seen_at = now() - interval '10 minutes'`.execute(
+      server.server.controlPlane.db,
+    );
+    expect(await stackImage(stack)).toMatchObject({ failures: [] });
+  });
+
+  test('is told of the login that failed alone', async () => {
+    const reference = 'registry.test/shared:1';
+    const one = await stackWith('shared-a', reference, {
+      username: 'robot',
+      password: { secret: 'wrong-one' },
+    });
+    const other = await stackWith('shared-b', reference);
+    expect(one.id).not.toBe(other.id);
+    await wanted({ failures: [failure(one.id, 'refused')] });
+    expect(await stackImage(one.stack)).toMatchObject({ failures: [{ problem: 'refused' }] });
+    expect(await stackImage(other.stack)).toMatchObject({ failures: [] });
+    // Another login is another image: nothing is known of it.
+    await server.call('PUT', `${one.stack}/deployments/settings`, image(reference));
+    expect(await stackImage(one.stack)).toMatchObject({ failures: [] });
+  });
+
+  test('is heard of the runners of the own pool alone', async () => {
+    const { stack, id } = await stackWith('foreign', 'registry.test/foreign:1');
+    const pool = await server.call('POST', '/api/orgs/acme/agent-pools', { name: 'foreign' });
+    const { tokenValue } = pool.body as { tokenValue: string };
+    const foreign = await TestRunner.register(server, tokenValue);
+    const body = {
+      runnerId: foreign.runnerId,
+      knownRevision: null,
+      waitSeconds: 0,
+      failures: [failure(id, 'x')],
+    };
+    const authorization = `token ${tokenValue}`;
+    const answer = await server.call('POST', `${runnerContractPath}/images`, body, { authorization });
+    expect(answer).toMatchObject({ status: 200, body: { images: [] } });
+    expect(await stackImage(stack)).toMatchObject({ failures: [] });
+  });
+
+  test('is nothing where the settings name no image, and not for strangers', async () => {
+    const stack = await server.makeStack('without-image');
+    expect(await stackImage(stack)).toEqual({ reference: null, failures: [] });
+    const path = `${stack.replace('/api/', '/api/slipway/')}/executor-image`;
+    expect(await server.call('GET', path, undefined, { authorization: 'token nobody' })).toMatchObject({
+      status: 401,
+    });
+  });
+
+  test.each([
+    ['more failures than anybody reads', Array.from({ length: 101 }, (_, index) => failure(`${index}`, 'x'))],
+    ['a novel', [failure('a', 'x'.repeat(2001))]],
+  ])('is refused when it is %s', async (_name, failures) => {
+    const body = { runnerId: runner.runnerId, knownRevision: null, waitSeconds: 0, failures };
+    const authorization = `token ${server.server.poolToken}`;
+    const answer = await server.call('POST', `${runnerContractPath}/images`, body, { authorization });
+    expect(answer).toMatchObject({ status: 400 });
   });
 });

@@ -3,7 +3,7 @@ import { capacity } from './capacity.ts';
 import { cause } from './cause.ts';
 import { cacheGrant } from './dependency-cache.ts';
 import { egressRecord } from './egress.ts';
-import { harmlessText } from './harmless-text.ts';
+import { harmlessLine, harmlessText } from './harmless-text.ts';
 import { job } from './job.ts';
 import { stackIdentity } from './names.ts';
 import { isolationKind, operation, platform, runOutcome, sandboxSize, stepStatus, workflow } from './run.ts';
@@ -107,6 +107,25 @@ export const imageCredentialsRequest = z.object({});
 /** Null: the settings name none, and the runner logs in as its host does. */
 export const imageCredentialsResponse = z.object({ credentials: registryCredentials.nullable() });
 
+/** Longest sentence about an image, in characters. */
+export const maximumImageProblemCharacters = 1000;
+
+/** An image that a runner could not make ready, in its own words. */
+export const imageFailure = z.object({
+  /** `WantedImage.id`. */
+  imageId: z.string().max(100),
+  /** Without the secrets of the login. */
+  problem: z
+    .string()
+    .max(2 * maximumImageProblemCharacters)
+    .transform((text) => harmlessLine(text, maximumImageProblemCharacters)),
+  failedAt: z.iso.datetime(),
+});
+export type ImageFailure = z.infer<typeof imageFailure>;
+
+/** As many failures a runner tells of; nobody reads more. */
+export const maximumImageFailures = 100;
+
 /**
  * Which images runs of the pool may ask for one day: those that the settings of its stacks name. The call is held open
  * until that is something else than `knownRevision` (null: nothing is known), for at most `waitSeconds`.
@@ -115,10 +134,14 @@ export const imagesRequest = z.object({
   runnerId: z.string(),
   knownRevision: z.string().max(100).nullable(),
   waitSeconds: z.number().min(0).max(30),
+  /** Those of the known images that are not ready since making them so failed; replaced as a whole at each call. */
+  failures: z.array(imageFailure).max(maximumImageFailures).default([]),
 });
 export type ImagesRequest = z.infer<typeof imagesRequest>;
 /** An image that somebody may run one day, and the login that its settings name. */
 export const wantedImage = z.object({
+  /** Names reference and login together, and tells nothing of the password. */
+  id: z.string().max(100),
   reference: z.string(),
   credentials: registryCredentials.nullable(),
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { harmlessText, registerRequest } from '../src/index.ts';
+import { harmlessLine, harmlessText, registerRequest } from '../src/index.ts';
 
 const esc = '\u001b';
 
@@ -25,4 +25,11 @@ test('colours, tabs, line ends, progress bars and other languages stay as they a
 test('a runner cannot give its host a name that does something to a terminal', () => {
   const { hostname } = registerRequest.shape;
   expect(hostname.parse(`${esc}[2Jhost`)).toBe('␛[2Jhost');
+});
+
+test('a sentence for the middle of other text is one line, without colours and of one direction, and not too long', () => {
+  const line = harmlessLine(`  ${esc}[31mred${esc}[0m\r\nand\u2028\u202egnp.exe\t🎉\0`, 100);
+  expect(line).toBe('␛[31mred␛[0m and \uFFFDgnp.exe 🎉\uFFFD');
+  expect(harmlessLine('a'.repeat(1_000_000), 10)).toBe('a'.repeat(10));
+  expect(harmlessLine('🎉🎉', 3)).toBe('🎉\uFFFD');
 });

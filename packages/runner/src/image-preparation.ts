@@ -1,10 +1,23 @@
-import type { ImagesResponse, WantedImage } from '@slipway/core';
+import {
+  harmlessLine,
+  type ImageFailure,
+  type ImagesResponse,
+  maskPatterns,
+  maskWith,
+  maximumImageFailures,
+  maximumImageProblemCharacters,
+  type WantedImage,
+} from '@slipway/core';
 import type { PoolCalls } from './control-plane-client/calls.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
 import type { RunnerLog, RunnerParts } from './runner-options.ts';
 
 const waitSeconds = 20;
 const refusedPauseMilliseconds = 10_000;
+/** What failed may have been mended where the runner does not see it, such as in the registry. */
+const againAfterMilliseconds = 5 * 60_000;
+/** The default image has no id of the control plane, which does not hear of it either: it is this host's matter. */
+const idOfDefaultImage = '';
 
 export interface ImagePreparationOptions {
   readonly calls: PoolCalls;
@@ -14,35 +27,71 @@ export interface ImagePreparationOptions {
   /** Reference of the image of runs that name none. */
   readonly defaultImage: string;
   readonly log: RunnerLog;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
 }
 
 /**
  * Fetches and converts the images that runs may ask for before one does: the default one, and those that the settings of
  * the pool's stacks name, as soon as they are saved. One at a time, and only while the cache has room: nothing is evicted
- * for a run that may never come. Ends with `signal`, and never rejects.
+ * for a run that may never come. Why one could not be had is told to the control plane, and kept for `image ls` of this
+ * host; it is tried again every five minutes. Ends with `signal`, and never rejects.
  */
 export async function prepareImages(options: ImagePreparationOptions, signal: AbortSignal): Promise<void> {
-  await prepare(options, { reference: options.defaultImage, credentials: null }, signal);
-  let known: ImagesResponse = { revision: '', images: [] };
+  const defaultImage = { id: idOfDefaultImage, reference: options.defaultImage, credentials: null };
+  const tried = new Map<string, ImageFailure | undefined>();
+  let revision: string | null = null;
+  let images: readonly WantedImage[] = [defaultImage];
   while (!signal.aborted) {
-    const answer = await ask(options, known.revision, signal);
-    if (!answer) continue;
-    const before = new Set(known.images.map(nameOf));
-    for (const image of answer.images) {
-      if (!before.has(nameOf(image))) await prepare(options, image, signal);
+    for (const image of images) {
+      if (isDue(tried, image, options.now())) tried.set(image.id, await prepare(options, image, signal));
     }
-    known = answer;
+    const answer = await ask(options, { revision, failures: failuresIn(tried) }, signal);
+    if (!answer) continue;
+    const before = images;
+    revision = answer.revision;
+    images = [defaultImage, ...answer.images];
+    await forget(options, tried, { before, images });
+  }
+}
+
+function isDue(
+  tried: ReadonlyMap<string, ImageFailure | undefined>,
+  { id }: WantedImage,
+  now: number,
+): boolean {
+  const failure = tried.get(id);
+  if (!failure) return !tried.has(id);
+  return now - Date.parse(failure.failedAt) >= againAfterMilliseconds;
+}
+
+function failuresIn(tried: ReadonlyMap<string, ImageFailure | undefined>): ImageFailure[] {
+  return [...tried.values()]
+    .flatMap((failure) => (failure && failure.imageId !== idOfDefaultImage ? [failure] : []))
+    .slice(-maximumImageFailures);
+}
+
+/** What nobody wants any more, with the login that failed, is no failure. Of another login that fails one hears again. */
+async function forget(
+  { images: store }: ImagePreparationOptions,
+  tried: Map<string, ImageFailure | undefined>,
+  { before, images }: { readonly before: readonly WantedImage[]; readonly images: readonly WantedImage[] },
+): Promise<void> {
+  const ids = new Set(images.map(({ id }) => id));
+  for (const { id, reference } of before.filter((image) => !ids.has(image.id))) {
+    if (tried.get(id)) await store.forgetFailure(reference).catch(() => undefined);
+    tried.delete(id);
   }
 }
 
 /** What is wanted now, when that is something else than before; undefined when it is not, or nobody answers. */
 async function ask(
   { calls, runnerId, log }: ImagePreparationOptions,
-  knownRevision: string,
+  { revision, failures }: { readonly revision: string | null; readonly failures: ImageFailure[] },
   signal: AbortSignal,
 ): Promise<ImagesResponse | undefined> {
   try {
-    const request = () => ({ runnerId: runnerId(), knownRevision: knownRevision || null, waitSeconds });
+    const request = () => ({ runnerId: runnerId(), knownRevision: revision, waitSeconds, failures });
     return await untilAnswered(() => calls.images(request(), signal), { signal, backOff: patientBackOff });
   } catch (error) {
     if (signal.aborted) return undefined;
@@ -53,25 +102,36 @@ async function ask(
   }
 }
 
+/** Answers why it is not ready. */
 async function prepare(
-  { images, log }: ImagePreparationOptions,
-  { reference, credentials }: WantedImage,
+  { images, log, now }: ImagePreparationOptions,
+  { id, reference, credentials }: WantedImage,
   signal: AbortSignal,
-): Promise<void> {
-  if (signal.aborted) return;
+): Promise<ImageFailure | undefined> {
+  if (signal.aborted) return undefined;
   try {
     if (await images.isNearlyFull()) {
       log.info({ reference }, 'An executor image is not prepared: the image cache is nearly full');
-      return;
+      return undefined;
     }
     const { digest, release } = await images.resolve(reference, { credentials, signal });
     await release();
     log.info({ reference, digest }, 'An executor image is ready');
+    return undefined;
   } catch (error) {
-    if (!signal.aborted) log.warn({ err: error, reference }, 'An executor image could not be prepared');
+    if (signal.aborted) return undefined;
+    log.warn({ err: error, reference }, 'An executor image could not be prepared');
+    const failure = { problem: problemOf(error, credentials), failedAt: new Date(now()).toISOString() };
+    await images.noteFailure({ reference, ...failure }).catch((failed: unknown) => {
+      log.warn({ err: failed, reference }, 'It could not be kept that an executor image is not ready');
+    });
+    return { imageId: id, ...failure };
   }
 }
 
-function nameOf(image: WantedImage): string {
-  return JSON.stringify(image);
+/** Some of its words are the registry's, which has seen the password. */
+function problemOf(error: unknown, credentials: WantedImage['credentials']): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const secrets = credentials ? [credentials.password] : [];
+  return harmlessLine(maskWith(maskPatterns(secrets), message), maximumImageProblemCharacters);
 }

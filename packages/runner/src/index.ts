@@ -12,7 +12,13 @@ export {
   type ImageStore,
 } from './images/image-store.ts';
 export { ImageUnavailableError } from './images/image-unavailable.ts';
-export { listImages, pruneImages, type StoredImage } from './images/stored-images.ts';
+export type { PreparationFailure } from './images/preparation-failures.ts';
+export {
+  listImages,
+  listPreparationFailures,
+  pruneImages,
+  type StoredImage,
+} from './images/stored-images.ts';
 export type { Isolation, Sandbox } from './isolation/isolation.ts';
 export { detectAcceleration } from './isolation/vm/acceleration.ts';
 export { type HostObstacle, tunObstacle, userNamespaceObstacle } from './network/host-obstacle.ts';

@@ -65,7 +65,7 @@ export interface ProxyOptions {
 /** What a runner is made of. `openRunnerParts` opens the real ones. */
 export interface RunnerParts {
   readonly isolation: Isolation;
-  readonly images: Pick<ImageStore, 'resolve' | 'isNearlyFull'>;
+  readonly images: Omit<ImageStore, 'close'>;
   readonly toolbox: Toolbox;
   readonly measureHost: () => Promise<HostResources>;
   /** The dependency caches of projects; without it this runner keeps none. */

@@ -138,6 +138,7 @@ class PoolRunner implements Runner {
       {
         ...{ calls, images: parts.images, defaultImage: options.defaultImage, log: options.log },
         runnerId: () => this.runnerId,
+        now: Date.now,
       },
       this.#draining.signal,
     );

@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest';
+import { PoolCalls } from '../src/control-plane-client/calls.ts';
+import { Connection } from '../src/control-plane-client/connection.ts';
+import { prepareImages } from '../src/image-preparation.ts';
 import { ImageUnavailableError } from '../src/index.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
 const credentials = { username: 'robot', password: 'hunter2hunter2' };
 const image = (name: string, login: typeof credentials | null = null) => ({
+  id: `${name} ${login?.password}`,
   reference: `registry.example.com/${name}:1`,
   credentials: login,
 });
@@ -14,6 +18,7 @@ async function preparing() {
   const { resolve } = setting.images;
   const asked: { reference: string; credentials: unknown; signal: AbortSignal | undefined }[] = [];
   const failing = new Set<string>();
+  const problem = { text: 'as the test wants it' };
   let atOnce = 0;
   setting.images = {
     resolve: async (reference, options) => {
@@ -22,11 +27,11 @@ async function preparing() {
       expect(atOnce).toBe(1);
       await new Promise((done) => setTimeout(done, 10));
       atOnce -= 1;
-      if (failing.has(reference)) throw new ImageUnavailableError(reference, 'as the test wants it');
+      if (failing.has(reference)) throw new ImageUnavailableError(reference, problem.text);
       return resolve(reference);
     },
   };
-  return { setting, asked, failing };
+  return { setting, asked, failing, problem };
 }
 
 test('a runner prepares its default image and those that its pool names, with their login, and later what is new', async () => {
@@ -52,6 +57,73 @@ test('a runner prepares its default image and those that its pool names, with th
   expect(asked[3]?.credentials).toEqual({ ...credentials, password: 'changed' });
   const told = setting.logged.filter(({ message }) => message.includes('could not be prepared'));
   expect(told).toMatchObject([{ level: 'warn', fields: { reference: image('a').reference } }]);
+});
+
+test('why an image is not ready is told and kept without its password, until it is ready or nobody wants it', async () => {
+  const { setting, asked, failing, problem } = await preparing();
+  await using _ = setting;
+  problem.text = `unauthorized: \u001b[2J${credentials.password}\nis wrong`;
+  const [wrong, gone, good] = [image('wrong', credentials), image('gone'), image('good')];
+  for (const { reference } of [wrong, gone]) failing.add(reference);
+  setting.server.images = [wrong, gone, good];
+  await setting.start();
+  await eventually(() => setting.server.imageFailures.length === 2);
+  expect(setting.server.imageFailures).toMatchObject([
+    { imageId: wrong.id, problem: expect.stringMatching(/wrong:1": unauthorized: ␛\[2J\*\*\* is wrong$/) },
+    { imageId: gone.id, failedAt: expect.stringMatching(/^20\d\d-/) },
+  ]);
+  expect([...setting.imageFailures.keys()]).toEqual([wrong.reference, gone.reference]);
+  expect(setting.imageFailures.get(wrong.reference)).not.toContain(credentials.password);
+
+  // The settings get another login, and no longer name the other one.
+  failing.clear();
+  const before = asked.length;
+  setting.server.images = [image('wrong', { ...credentials, password: 'changed' }), good];
+  await eventually(() => setting.server.imageFailures.length === 0);
+  expect(asked.slice(before).map(({ reference }) => reference)).toEqual([wrong.reference]);
+  expect(setting.imageFailures.has(gone.reference)).toBe(false);
+});
+
+test('an image that could not be had is tried again every five minutes, and one that could is not', async () => {
+  const { setting, asked, failing } = await preparing();
+  await using _ = setting;
+  const [late, good] = [image('late'), image('good')];
+  setting.server.images = [late, good];
+  failing.add(late.reference);
+  let now = Date.parse('2026-01-02T03:04:05Z');
+  const connection = new Connection(new URL(setting.server.url), undefined);
+  const stopping = new AbortController();
+  const { images } = setting.parts;
+  const preparation = prepareImages(
+    {
+      ...{ calls: new PoolCalls(connection, 'pool-token'), runnerId: () => 'runner-1', now: () => now },
+      ...{ images, defaultImage: setting.options.defaultImage, log: setting.options.log },
+    },
+    stopping.signal,
+  );
+  const triedLate = () => asked.filter(({ reference }) => reference === late.reference).length;
+  await eventually(() => setting.server.imageFailures.length === 1);
+  expect(triedLate()).toBe(1);
+  /** Something else is wanted, for which the runner looks at its list. */
+  const look = async (name: string) => {
+    setting.server.images = [late, good, image(name)];
+    await eventually(() => asked.at(-1)?.reference === image(name).reference);
+  };
+  now += 299_000;
+  await look('other');
+  expect(triedLate()).toBe(1);
+  now += 1_000;
+  failing.clear();
+  await look('another');
+  await eventually(() => setting.server.imageFailures.length === 0);
+  expect(triedLate()).toBe(2);
+  now += 3_600_000;
+  await look('yet-another');
+  expect(triedLate()).toBe(2);
+  expect(asked.filter(({ reference }) => reference === good.reference)).toHaveLength(1);
+  stopping.abort();
+  await preparation;
+  connection.close();
 });
 
 test('nothing is prepared while the cache is nearly full', async () => {

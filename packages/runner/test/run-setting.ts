@@ -34,7 +34,7 @@ export class RunSetting implements AsyncDisposable {
   readonly openedFor: EgressPolicy[] = [];
   /** What comes of opening a network. */
   openNetwork: () => Promise<void> = () => Promise.resolve();
-  images: Omit<RunnerParts['images'], 'isNearlyFull'> = {
+  images: Pick<RunnerParts['images'], 'resolve'> = {
     resolve: (reference) =>
       Promise.resolve({
         reference,
@@ -49,6 +49,8 @@ export class RunSetting implements AsyncDisposable {
   };
   dependencyCache: EntryStore | undefined;
   imagesAreNearlyFull = false;
+  /** Why images could not be made ready ahead of time, by reference. */
+  readonly imageFailures = new Map<string, string>();
   #runner: Runner | undefined;
 
   private constructor(server: ContractServer, directory: string) {
@@ -88,6 +90,8 @@ export class RunSetting implements AsyncDisposable {
       images: {
         resolve: (...given) => this.images.resolve(...given),
         isNearlyFull: async () => this.imagesAreNearlyFull,
+        noteFailure: async (failure) => void this.imageFailures.set(failure.reference, failure.problem),
+        forgetFailure: async (reference) => void this.imageFailures.delete(reference),
       },
       toolbox: { digest: 'sha256:2222', erofsPath: '/nowhere', executorArgv: ['/slipway/executor'] },
       ...(this.dependencyCache && {

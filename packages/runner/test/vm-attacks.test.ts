@@ -119,7 +119,7 @@ describe('a machine in which nothing is ours', { timeout: timeoutMilliseconds },
         isolation,
         toolbox: tiny.toolbox,
         images: {
-          isNearlyFull: async () => false,
+          ...setting.parts.images,
           resolve: () => Promise.resolve({ ...image, release: () => Promise.resolve() }),
         },
         createNetwork: async () => ({

@@ -3,6 +3,7 @@ import {
   cacheDirectory,
   createImageStore,
   listImages,
+  listPreparationFailures,
   pruneImages,
   type StoredImage,
 } from '@slipway/runner';
@@ -41,16 +42,19 @@ export async function pullImage(reference: string, { json }: JsonFlag): Promise<
   }
 }
 
-/** `slipway image ls`. */
+/** `slipway image ls`: also those that were to be made ready ahead of time and could not be had. */
 export async function listAllImages({ json }: JsonFlag): Promise<void> {
-  const images = await listImages(cacheDirectory(process.env));
-  if (json) return print(images);
+  const cache = cacheDirectory(process.env);
+  const [images, failures] = await Promise.all([listImages(cache), listPreparationFailures(cache)]);
+  if (json) return print({ images, failures });
   if (images.length === 0) console.log('There are no images on this host; ./slipway image build makes one.');
   for (const { references, digest, bytes, usedAt, isInUse } of images) {
-    const use = isInUse ? 'in use' : `used ${usedAt.toISOString().slice(0, 16).replace('T', ' ')}`;
+    const use = isInUse ? 'in use' : `used ${inMinutes(usedAt.toISOString())}`;
     const columns = [digest.slice(0, shownDigestCharacters), inMiB(bytes).padStart(12), use.padEnd(21)];
     console.log(`${columns.join('  ')}  ${references.join(', ')}`);
   }
+  if (failures.length > 0) console.log('\nCould not be made ready for the runs that will want them:');
+  for (const { failedAt, problem } of failures) console.log(`${inMinutes(failedAt)}  ${problem}`);
 }
 
 /** `slipway image inspect`. */
@@ -88,6 +92,11 @@ function oneImage(images: readonly StoredImage[], name: string): StoredImage {
       ? `${matches.length} images begin so: ${matches.map(({ digest }) => digest).join(', ')}. Give more of the digest.`
       : `There is no image "${name}" on this host. ./slipway image ls lists those that there are.`,
   );
+}
+
+/** `time`: ISO 8601. */
+function inMinutes(time: string): string {
+  return time.slice(0, 16).replace('T', ' ');
 }
 
 function print(value: object): void {

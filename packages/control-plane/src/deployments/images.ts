@@ -1,8 +1,10 @@
+import { createHmac } from 'node:crypto';
 import { openedSettings, type WantedImage } from '@slipway/core';
 import { sql } from 'kysely';
 import type { ControlPlane } from '../control-plane.ts';
 import type { PoolRecord } from '../pools/index.ts';
 import { DeploymentSecrets } from './sealing.ts';
+import { findSettings } from './settings.ts';
 
 interface NamedImage {
   readonly stackId: string;
@@ -28,8 +30,8 @@ export async function imagesOfPool(
   const images = new Map<string, WantedImage>();
   for (const { stackId, image } of rows) {
     try {
-      const wanted = opened(JSON.parse(image), new DeploymentSecrets(masterKey, stackId));
-      if (wanted) images.set(JSON.stringify(wanted), wanted);
+      const wanted = opened(masterKey, stackId, JSON.parse(image));
+      if (wanted) images.set(wanted.id, wanted);
     } catch (error) {
       // Of one stack alone; the images of the others are prepared all the same.
       log.warn({ err: error, stackId }, 'The login of an executor image cannot be opened');
@@ -38,8 +40,23 @@ export async function imagesOfPool(
   return [...images.values()];
 }
 
-function opened(executorImage: unknown, { open }: DeploymentSecrets): WantedImage | undefined {
+/** The executor image that the settings of a stack name; undefined when they name none. */
+export async function imageOfStack(
+  { db, masterKey }: Pick<ControlPlane, 'db' | 'masterKey'>,
+  stackId: string,
+): Promise<WantedImage | undefined> {
+  const revision = await findSettings(db, stackId);
+  return opened(masterKey, stackId, revision?.settings.executorContext?.executorImage);
+}
+
+function opened(masterKey: Buffer, stackId: string, executorImage: unknown): WantedImage | undefined {
+  const { open } = new DeploymentSecrets(masterKey, stackId);
   const { settings } = openedSettings({ executorContext: { executorImage } }, open);
   const image = settings.executorContext?.executorImage;
-  return image ? { reference: image.reference, credentials: image.credentials ?? null } : undefined;
+  if (!image) return undefined;
+  const named = { reference: image.reference, credentials: image.credentials ?? null };
+  const id = createHmac('sha256', masterKey)
+    .update(`image\0${JSON.stringify(named)}`)
+    .digest('hex');
+  return { id, ...named };
 }

@@ -9,6 +9,7 @@ import { userToken } from '../identity/index.ts';
 import { cancelRun, stepsOfRuns } from '../queue/index.ts';
 import { openStack, updatesOfRun } from '../stacks/index.ts';
 import { createDeployment } from './create.ts';
+import { stackImageRoute } from './image-route.ts';
 import { logRoute } from './log-route.ts';
 import { deploymentPath, deploymentVersionPath, openDeployment } from './open.ts';
 import { deploymentAnswer, listEntryAnswer } from './presentation.ts';
@@ -40,6 +41,7 @@ export function deploymentRoutes(app: FastifyInstance, controlPlane: ControlPlan
   const { db } = controlPlane;
   settingsRoutes(app, controlPlane);
   stackSandboxRoutes(app, controlPlane);
+  stackImageRoute(app, controlPlane);
   logRoute(app, controlPlane);
   runRoute(app, controlPlane);
 

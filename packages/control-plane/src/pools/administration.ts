@@ -18,7 +18,7 @@ export interface PoolDetails {
 }
 
 /** Whether a runner `r` has given a sign of life lately: as a runner, or through a run that it holds. */
-const isOnline = sql<boolean>`
+export const isOnline = sql<boolean>`
   (r.last_seen_at > now() - make_interval(secs => ${onlineSeconds})
     OR EXISTS (SELECT FROM runs WHERE runs.runner_id = r.id AND runs.state IN ('claimed', 'running')))`;
 

@@ -1,4 +1,5 @@
 export { runnersOnline } from './administration.ts';
+export { type ImageFailureOfRunner, imageFailuresInPool, storeImageFailures } from './image-failures.ts';
 export { ensureDefaultPool, type PoolRecord, poolOfRun, poolToken } from './pool.ts';
 export { removeRunners } from './remove-runners.ts';
 export { poolRoutes } from './routes.ts';

@@ -28,5 +28,7 @@ export interface PoolTables {
     last_seen_at: ColumnType<Date, never, Date>;
     /** JSON text (`capacity` and `isPaused` of a claim). */
     capacity: string | null;
+    /** JSON text (list of `ImageFailure`). */
+    image_failures: Generated<string>;
   };
 }

@@ -1,6 +1,13 @@
 import { createHmac } from 'node:crypto';
-import type { ImagesRequest, ImagesResponse, WantedImage } from '@slipway/core';
-import type { PoolRecord } from '../pools/index.ts';
+import {
+  type ImageFailure,
+  type ImagesRequest,
+  type ImagesResponse,
+  maskPatterns,
+  maskWith,
+  type WantedImage,
+} from '@slipway/core';
+import { type PoolRecord, storeImageFailures } from '../pools/index.ts';
 import type { ClaimWaiting } from './claim-route.ts';
 
 /** More than a runner's cache holds. */
@@ -9,27 +16,46 @@ const maximumImages = 500;
 const lookAgainMilliseconds = 20_000;
 
 /**
- * Waits until the images that the pool's runners are to prepare are others than those of the known revision, at most
- * `waitSeconds`, or until `gone`; undefined when they are still the same.
+ * Keeps which images the runner could not make ready. Then waits until the images that the pool's runners are to prepare
+ * are others than those of the known revision, at most `waitSeconds`, or until `gone`; undefined when they are the same.
  */
 export async function waitForImages(
   { controlPlane, workflows, wakeUp }: ClaimWaiting,
   pool: PoolRecord,
-  { knownRevision, waitSeconds }: ImagesRequest,
+  { runnerId, knownRevision, waitSeconds, failures }: ImagesRequest,
   gone: AbortSignal,
 ): Promise<ImagesResponse | undefined> {
   const { db, masterKey } = controlPlane;
+  const wantedNow = async () => {
+    const lists = await Promise.all(Object.values(workflows).map((runs) => runs.images(db, pool)));
+    return lists.flat().slice(0, maximumImages);
+  };
+  await storeImageFailures(db, runnerId, await believable(failures, wantedNow));
   const deadline = performance.now() + waitSeconds * 1000;
   for (;;) {
     const { generation } = wakeUp.images;
-    const lists = await Promise.all(Object.values(workflows).map((runs) => runs.images(db, pool)));
-    const images = lists.flat().slice(0, maximumImages);
+    const images = await wantedNow();
     const revision = revisionOf(masterKey, images);
     if (revision !== knownRevision) return { revision, images };
     const left = deadline - performance.now();
     if (left <= 0 || gone.aborted) return undefined;
     await wakeUp.images.waitBeyond(generation, Math.min(left, lookAgainMilliseconds), gone);
   }
+}
+
+/** What is said of images that somebody wants, without their passwords, which a registry may have said to the runner. */
+async function believable(
+  failures: readonly ImageFailure[],
+  wantedNow: () => Promise<readonly WantedImage[]>,
+): Promise<readonly ImageFailure[]> {
+  if (failures.length === 0) return [];
+  const wanted = new Map((await wantedNow()).map((image) => [image.id, image]));
+  return failures.flatMap((failure) => {
+    const image = wanted.get(failure.imageId);
+    if (!image) return [];
+    const secrets = maskPatterns(image.credentials ? [image.credentials.password] : []);
+    return [{ ...failure, problem: maskWith(secrets, failure.problem) }];
+  });
 }
 
 /** Names the list without telling anything of the passwords in it. */

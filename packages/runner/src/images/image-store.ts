@@ -12,6 +12,7 @@ import { ImageUnavailableError } from './image-unavailable.ts';
 import { readLocalDigest } from './local-images.ts';
 import { makeImage } from './make-image.ts';
 import { readLayout } from './oci-layout.ts';
+import { type PreparationFailure, PreparationFailures } from './preparation-failures.ts';
 import { keepLayers, pull } from './pull.ts';
 import { hostNetwork, type PullNetwork } from './pull-network.ts';
 import { parseReference, type RegistrySource } from './reference.ts';
@@ -26,6 +27,10 @@ export interface ImageStore {
    * converted once. Throws `ImageUnavailableError`, or `HostDiskFull`.
    */
   resolve(reference: string, options?: ResolveOptions): Promise<HeldImage>;
+  /** Keeps, for the host's `image ls`, why an image could not be made ready ahead of time, until it is had or forgotten. */
+  noteFailure(failure: PreparationFailure): Promise<void>;
+  /** Nobody wants the image any more. */
+  forgetFailure(reference: string): Promise<void>;
   /** Whether another image would soon push others out. */
   isNearlyFull(): Promise<boolean>;
   /** Ends what the store holds. */
@@ -81,6 +86,7 @@ class CachedImages implements ImageStore {
   readonly #options: ImageStoreOptions;
   readonly #store: StoreFolder;
   readonly #holders: Holders;
+  readonly #failures: PreparationFailures;
   readonly #network: PullNetwork;
   readonly #registry: Registry;
   /** Whom a registry has let fetch which digest, since this process began. */
@@ -92,11 +98,27 @@ class CachedImages implements ImageStore {
     this.#options = options;
     this.#store = new StoreFolder(options.cacheDirectory);
     this.#holders = new Holders(this.#store.holders);
+    this.#failures = new PreparationFailures(this.#store);
     this.#network = options.network ?? hostNetwork;
     this.#registry = new Registry(this.#network, options.logins ?? registryLogins());
   }
 
   async resolve(reference: string, options: ResolveOptions = {}): Promise<HeldImage> {
+    const held = await this.#resolve(reference, options);
+    // What cannot be removed is outdated, and that is all.
+    await this.#failures.clear(reference).catch(() => undefined);
+    return held;
+  }
+
+  noteFailure(failure: PreparationFailure): Promise<void> {
+    return this.#failures.note(failure);
+  }
+
+  forgetFailure(reference: string): Promise<void> {
+    return this.#failures.clear(reference);
+  }
+
+  async #resolve(reference: string, options: ResolveOptions): Promise<HeldImage> {
     this.#swept ??= this.#sweep();
     await this.#swept;
     const source = parseReference(reference);

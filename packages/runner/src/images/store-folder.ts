@@ -33,6 +33,11 @@ export class StoreFolder {
     return join(this.root, 'holders');
   }
 
+  /** A record for each image that could not be made ready ahead of time. */
+  get failures(): string {
+    return join(this.root, 'failures');
+  }
+
   device(digest: string): string {
     return join(this.devices, digest.replace(':', '-'));
   }

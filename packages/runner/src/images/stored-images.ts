@@ -4,6 +4,7 @@ import { evict, sweep } from './eviction.ts';
 import { Holders } from './holders.ts';
 import type { ImageConfig } from './image.ts';
 import { readRecord } from './image-record.ts';
+import { type PreparationFailure, PreparationFailures } from './preparation-failures.ts';
 import { deviceName, recordName, StoreFolder } from './store-folder.ts';
 
 /** An image in the cache of this host. */
@@ -32,9 +33,14 @@ export async function listImages(cacheDirectory: string): Promise<readonly Store
   return images.flatMap((image) => image ?? []).sort((a, b) => b.usedAt.getTime() - a.usedAt.getTime());
 }
 
+/** What could not be made ready ahead of time on this host, and was not had since; the last first. */
+export function listPreparationFailures(cacheDirectory: string): Promise<readonly PreparationFailure[]> {
+  return new PreparationFailures(new StoreFolder(cacheDirectory)).list();
+}
+
 /**
- * Removes images and layers that nobody uses; those that were built on this host stay, unless all are meant. Answers the
- * bytes that were freed.
+ * Removes images and layers that nobody uses, and what is known of failures; images that were built on this host stay,
+ * unless all are meant. Answers the bytes that were freed.
  */
 export async function pruneImages(
   cacheDirectory: string,
@@ -43,6 +49,7 @@ export async function pruneImages(
   const store = new StoreFolder(cacheDirectory);
   await sweep(store);
   await new Holders(store.holders).sweep();
+  await new PreparationFailures(store).clearAll();
   return evict(store, 0, { localToo: all });
 }
 

@@ -9,6 +9,7 @@ import {
   defaultRunSandbox,
   type FinishRequest,
   finishRequest,
+  type ImageFailure,
   type ImagesRequest,
   imagesRequest,
   type Job,
@@ -98,6 +99,8 @@ export class ContractServer {
   readonly claims: ClaimRequest[] = [];
   /** What runners are to prepare. */
   images: readonly WantedImage[] = [];
+  /** Those that the runner told it could not prepare. */
+  imageFailures: readonly ImageFailure[] = [];
   /** Claims that have no answer yet. */
   waitingClaims = 0;
   leaseSeconds = 30;
@@ -259,7 +262,8 @@ export class ContractServer {
     return { status: 200, body: command };
   }
 
-  async #tellImages({ knownRevision, waitSeconds }: ImagesRequest, isGone: () => boolean) {
+  async #tellImages({ knownRevision, waitSeconds, failures }: ImagesRequest, isGone: () => boolean) {
+    this.imageFailures = failures;
     const until = performance.now() + waitSeconds * 1000;
     for (;;) {
       const { images } = this;
