@@ -35,6 +35,12 @@ interface Span {
 }
 
 /**
+ * Characters. After a shorter jump as many are looked at one by one: where everything is like the beginning of some secret,
+ * looking for the next one costs more than it saves.
+ */
+const worthwhileJump = 16;
+
+/**
  * Masks a stream. `push` answers what can no longer be part of a secret that goes on in a later piece; `end` answers
  * the rest. Holds back less than `maximumPatternLength` characters.
  */
@@ -51,12 +57,24 @@ export class StreamMasker {
 
   push(piece: string): string {
     const text = this.#held + piece;
+    let jumpFrom = 0;
     for (let at = this.#held.length; at < text.length; at += 1) {
+      if (this.#place === TextSearch.start && at >= jumpFrom) {
+        const next = this.#patterns.nextBeginning(text, at);
+        if (next - at < worthwhileJump) jumpFrom = next + worthwhileJump;
+        at = next;
+        if (at === text.length) break;
+      }
       this.#place = this.#patterns.next(this.#place, text.charCodeAt(at));
       const length = this.#patterns.endingLength(this.#place);
       if (length > 0) this.#hide(at + 1 - length, at + 1);
     }
     return this.#answer(text, text.length - this.#patterns.openLength(this.#place));
+  }
+
+  /** What is held back, as it came: it may be the beginning of a secret. */
+  get held(): string {
+    return this.#held;
   }
 
   end(): string {

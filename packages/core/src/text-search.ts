@@ -1,3 +1,5 @@
+import { BeginningSearch } from './beginning-search.ts';
+
 /** Lengths of texts are kept in 16 bits. */
 const maximumTextLength = 0xffff;
 
@@ -26,6 +28,7 @@ export class TextSearch {
   readonly #openLengths: Uint16Array;
   /** Whether any text begins with a character of this code (modulo the table's size): most do not. */
   readonly #firstCharacters = new Uint8Array(256);
+  readonly #beginnings: BeginningSearch;
 
   /** Throws a `RangeError` for a text that is empty or longer than 65535. */
   constructor(texts: Iterable<string>) {
@@ -42,8 +45,14 @@ export class TextSearch {
     this.#endingLengths = new Uint16Array(characterCount + 1);
     this.#openLengths = new Uint16Array(characterCount + 1);
     this.#fallbacks = new Int32Array(characterCount + 1);
+    this.#beginnings = new BeginningSearch(sorted);
     this.#number(sorted);
     this.#connect();
+  }
+
+  /** The first index, not before `from`, at which a text may begin in `searched`; its length when none does. */
+  nextBeginning(searched: string, from: number): number {
+    return this.#beginnings.next(searched, from);
   }
 
   /** The place after one more character. */
