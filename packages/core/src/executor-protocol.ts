@@ -14,8 +14,12 @@ import { stepStatus } from './run.ts';
  * or destroys the sandbox: were it to end by itself, a virtual machine could go before the host has read everything.
  */
 export const maximumFrameBytes = 1024 * 1024;
-/** Most UTF-16 code units of a `log` frame: escaped as JSON they still fit in one frame. */
+/** Most UTF-16 code units of a line: escaped as JSON they still fit in one frame. */
 export const maximumLineCharacters = 64 * 1024;
+/** Most lines of a `log` frame. */
+const maximumFrameLines = 64 * 1024;
+/** How many lines of the end of a log are kept at most when it was cut. */
+export const mostLastLines = 100;
 
 /** What the host's network needs inside the sandbox: it reaches git, npm, Node, pip, curl and `pulumi` alike. */
 export const networkSettings = z.object({
@@ -65,6 +69,8 @@ export const frameToExecutor = z.discriminatedUnion('type', [
   }),
   /** Interrupt the running step, wait `graceSeconds`, then kill it. */
   z.object({ type: z.literal('cancel'), graceSeconds: z.number().nonnegative() }),
+  /** The log has reached its limit. The runner keeps the last lines of what follows, so the others need not be sent. */
+  z.object({ type: z.literal('log-full') }),
   /** Answer to `cache-restore`. */
   z.object({
     type: z.literal('cache-restored'),
@@ -107,12 +113,14 @@ export const frameFromExecutor = z.discriminatedUnion('type', [
     /** RFC 3339, by the sandbox's clock. */
     timestamp: z.iso.datetime(),
   }),
-  /** One line of the log, without its newline, or a piece of a longer one. */
+  /** Lines of the log, without their newlines; longer ones come in pieces. */
   z.object({
     type: z.literal('log'),
     step: z.number().int().min(0).max(99),
     timestamp: z.iso.datetime(),
-    text: z.string().max(maximumLineCharacters),
+    lines: z.array(z.string().max(maximumLineCharacters)).max(maximumFrameLines),
+    /** What came before these lines and is not sent; only after `log-full`. */
+    leftOut: z.object({ lines: z.int().nonnegative(), bytes: z.int().nonnegative() }).optional(),
   }),
   z.object({
     type: z.literal('usage'),
@@ -147,6 +155,8 @@ export const frameFromExecutor = z.discriminatedUnion('type', [
   }),
 ]);
 export type FrameFromExecutor = z.infer<typeof frameFromExecutor>;
+/** Lines of a log that are counted and not sent. */
+export type LeftOut = NonNullable<Extract<FrameFromExecutor, { type: 'log' }>['leftOut']>;
 
 /** The channel carried something that is not a frame of the protocol. */
 export class ProtocolViolation extends Error {

@@ -29,7 +29,7 @@ test('frames arrive as they were sent, whatever the chunks', () => {
   const frames: FrameFromExecutor[] = [{ type: 'ready' }];
   for (let index = 0; index < 200; index += 1) {
     const text = random.text('abc äöü€😀"\\\u0000\u001b', random.below(400)).toWellFormed();
-    frames.push({ type: 'log', step: random.below(100), timestamp, text });
+    frames.push({ type: 'log', step: random.below(100), timestamp, lines: [text, ''] });
   }
   const bytes = Buffer.concat(frames.map(encodeFrame));
   for (const longest of [1, 3, 100, 5000, bytes.length]) {
@@ -56,7 +56,7 @@ test('a frame that comes byte by byte takes no more memory than the frame', () =
 test('the longest log line fits in a frame, whatever its characters', () => {
   for (const character of ['\u0000', '€', '"']) {
     const text = character.repeat(maximumLineCharacters);
-    const frame: FrameFromExecutor = { type: 'log', step: 0, timestamp, text };
+    const frame: FrameFromExecutor = { type: 'log', step: 0, timestamp, lines: [text] };
     expect(decode([encodeFrame(frame)])).toEqual([frame]);
   }
 });
@@ -77,11 +77,11 @@ describe('what is not a frame ends the run with the cause protocol-violation:', 
     ['an unknown type', rawFrame('{"type":"hello"}')],
     ['no object', rawFrame('null')],
     ['a step beyond the greatest', rawFrame('{"type":"step","step":100,"status":"running","timestamp":"x"}')],
-    ['a timestamp that is none', rawFrame('{"type":"log","step":0,"timestamp":"now","text":""}')],
+    ['a timestamp that is none', rawFrame('{"type":"log","step":0,"timestamp":"now","lines":[]}')],
     [
       'a line that is too long',
       rawFrame(
-        JSON.stringify({ type: 'log', step: 0, timestamp, text: 'x'.repeat(maximumLineCharacters + 1) }),
+        JSON.stringify({ type: 'log', step: 0, timestamp, lines: ['x'.repeat(maximumLineCharacters + 1)] }),
       ),
     ],
   ])('%s', (_name, bytes) => {

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cancellation } from './cancellation.ts';
 import type { Environment } from './environment.ts';
+import type { StepLog } from './log/step-log.ts';
 import { spawnAsFirstVictim } from './memory-priority.ts';
 import { findShortage, type Shortage } from './shortage/find-shortage.ts';
 import { type KernelCounters, kernelCounters, processLimit } from './shortage/kernel-counters.ts';
 import { volumeState } from './shortage/volume-state.ts';
 import { StepFailure } from './step.ts';
-import type { StepLog } from './step-log.ts';
 
 export interface Command {
   readonly argv: readonly [string, ...string[]];
@@ -73,7 +73,7 @@ export async function runCommand(
   const keep = (line: string) => {
     if (lastLines.push(line) > lastLinesKept) lastLines.shift();
   };
-  const output = Promise.all([log.copy(child.stdout, keep), log.copy(child.stderr, keep)]);
+  const output = log.copy([child.stdout, child.stderr], keep);
   const release = obey(cancellation, child, command.interrupt);
   try {
     const [exitCode, signal] = await exitOf(child, file);

@@ -1,8 +1,8 @@
 import { encodeFrame, type FrameToExecutor, maskPatterns } from '@slipway/core';
 import type { Channel } from './channel.ts';
+import { StepLog } from './log/step-log.ts';
 import { RunnerConnection } from './runner-connection.ts';
 import { serveRunner } from './serve-runner.ts';
-import { StepLog } from './step-log.ts';
 
 const conversation: readonly FrameToExecutor[] = [
   { type: 'cancel', graceSeconds: 0 },
@@ -43,8 +43,13 @@ export async function rehearse(): Promise<void> {
   async function* incoming(): AsyncGenerator<Buffer> {
     for (const frame of conversation) yield encodeFrame(frame);
   }
+  async function* output(): AsyncGenerator<Buffer> {
+    yield Buffer.from('rehearsal\n');
+  }
   const channel: Channel = { incoming: incoming(), write: async () => {} };
   const connection = new RunnerConnection(channel);
-  await new StepLog(connection, maskPatterns(['rehearsal']), 0).write('rehearsal');
+  const log = new StepLog(connection, maskPatterns(['rehearsal']), 0);
+  await log.write('rehearsal');
+  await log.copy([output()], () => {});
   await serveRunner(connection);
 }

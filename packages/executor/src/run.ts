@@ -6,10 +6,10 @@ import { CommandNotFound } from './command.ts';
 import { type Environment, type JobFrame, stepEnvironment, withDirectHosts } from './environment.ts';
 import { readEnvironmentFile } from './environment-file.ts';
 import { layoutOf } from './layout.ts';
+import { StepLog } from './log/step-log.ts';
 import { planSteps } from './plan.ts';
 import type { RunnerConnection } from './runner-connection.ts';
 import { type Step, StepFailure } from './step.ts';
-import { StepLog } from './step-log.ts';
 import { becomeStepUser } from './step-user.ts';
 
 type ResultFrame = Extract<FrameFromExecutor, { type: 'result' }>;

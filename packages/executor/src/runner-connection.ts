@@ -14,9 +14,15 @@ const writeBytes = 64 * 1024;
 export class RunnerConnection {
   readonly #channel: Channel;
   #saidResult = false;
+  #logIsFull = false;
 
   constructor(channel: Channel) {
     this.#channel = channel;
+  }
+
+  /** The runner keeps no more of the log than its last lines. */
+  get logIsFull(): boolean {
+    return this.#logIsFull;
   }
 
   /**
@@ -39,9 +45,17 @@ export class RunnerConnection {
     }
   }
 
-  /** Every frame from the runner; ends when the runner is gone, throws `ProtocolViolation` on what is no frame. */
-  async *frames(): AsyncGenerator<FrameToExecutor> {
+  /**
+   * Every frame from the runner, but what is said to the connection itself; ends when the runner is gone, throws
+   * `ProtocolViolation` on what is no frame.
+   */
+  async *frames(): AsyncGenerator<Exclude<FrameToExecutor, { type: 'log-full' }>> {
     const decoder = new FrameDecoder(frameToExecutor);
-    for await (const chunk of this.#channel.incoming) yield* decoder.push(chunk);
+    for await (const chunk of this.#channel.incoming) {
+      for (const frame of decoder.push(chunk)) {
+        if (frame.type === 'log-full') this.#logIsFull = true;
+        else yield frame;
+      }
+    }
   }
 }

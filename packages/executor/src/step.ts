@@ -3,7 +3,7 @@ import type { CacheConnection } from './cache/cache-connection.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { Environment } from './environment.ts';
 import type { Layout } from './layout.ts';
-import type { StepLog } from './step-log.ts';
+import type { StepLog } from './log/step-log.ts';
 
 /** One named part of a run. */
 export interface Step {

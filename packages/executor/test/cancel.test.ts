@@ -30,7 +30,7 @@ test('a command that ignores the interrupt is killed after the grace, with all i
   await using executor = new ExecutorProcess();
   executor.send(program.frame({ preRunCommands: ['trap "" INT; sleep 60 & echo "pid $!"; wait; sleep 60'] }));
   await executor.line('pid ');
-  const pid = Number(executor.frames.findLast((frame) => frame.type === 'log')?.text.replace('pid ', ''));
+  const pid = Number(executor.lines.at(-1)?.replace('pid ', ''));
   const started = Date.now();
   executor.send({ type: 'cancel', graceSeconds: 1 });
   const { result } = await executor.record();

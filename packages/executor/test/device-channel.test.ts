@@ -30,19 +30,14 @@ test('over a character device that blocks, as a virtual machine has it, a run go
       );
     if (frames.at(-1)?.type === 'result') break;
   }
-  const executorPid = Number(
-    frames
-      .flatMap((frame) => (frame.type === 'log' ? [/^executor (\d+)$/.exec(frame.text)?.[1] ?? []] : []))
-      .flat()[0],
-  );
+  const lines = frames.flatMap((frame) => (frame.type === 'log' ? frame.lines : []));
+  const executorPid = Number(lines.flatMap((line) => /^executor (\d+)$/.exec(line)?.[1] ?? [])[0]);
   expect(await isRunning(executorPid)).toBe(true);
   terminal.kill('SIGKILL');
   await once(terminal, 'exit');
   expect(frames[0]).toEqual({ type: 'ready' });
   expect(frames.at(-1)).toMatchObject({ message: 'The step "Pre-run command" failed with exit code 9.' });
-  const numbers = frames.flatMap((frame) =>
-    frame.type === 'log' && /^\d+$/.test(frame.text) ? [Number(frame.text)] : [],
-  );
+  const numbers = lines.filter((line) => /^\d+$/.test(line)).map(Number);
   expect(numbers).toEqual(Array.from({ length: 20_000 }, (_, index) => index + 1));
 
   // The other end is gone: so is the executor, soon.

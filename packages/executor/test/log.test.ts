@@ -105,7 +105,7 @@ test('the executor ends when the runner closes the channel, and what still ran i
   const executor = new ExecutorProcess();
   executor.send(program.frame({ preRunCommands: ['echo "pid $$"; exec sleep 60'] }));
   await executor.line('pid ');
-  const line = executor.frames.findLast((frame) => frame.type === 'log')?.text ?? '';
+  const line = executor.lines.at(-1) ?? '';
   const pid = Number(line.replace('pid ', ''));
   executor.channel.destroy();
   await once(executor.process, 'exit');

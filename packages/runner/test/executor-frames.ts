@@ -10,7 +10,7 @@ export const step = (number: number, status: StepStatus): FrameFromExecutor => {
 };
 
 export const line = (text: string, number = 0, timestamp = now()): FrameFromExecutor => {
-  return { type: 'log', step: number, text, timestamp };
+  return { type: 'log', step: number, lines: [text], timestamp };
 };
 
 export const succeeded: FrameFromExecutor = { type: 'result', outcome: 'succeeded' };

@@ -42,6 +42,19 @@ test('headers of steps are kept, since readers find their way by them; a short l
   expect(limit.end().slice(-2)).toEqual([line(''), line('short')]);
 });
 
+test('what the executor leaves out is counted, and nothing from before it is among the last lines', () => {
+  const limit = new LogLimit(1);
+  const kept = limit.take(numbered(5_000)).length - 1;
+  limit.leaveOut({ lines: 1_000_000, bytes: 100_000_000 });
+  limit.take([line('a'), line('b')]);
+  const [summary, ...last] = limit.end();
+  expect(last).toEqual([line('a'), line('b')]);
+  const mebibytes = Math.ceil(((5_000 - kept) * 1_064 + 164_000_000) / 1024 ** 2);
+  expect(summary?.text).toContain(
+    `[${(1_005_000 - kept).toLocaleString('en')} lines of about ${mebibytes} MiB were not kept`,
+  );
+});
+
 test('the last line is kept however long it is', () => {
   const limit = new LogLimit(1);
   limit.take(numbered(5_000));
@@ -58,19 +71,33 @@ test('a run whose log was cut goes on, and the control plane gets no more than i
   const say = (...texts: string[]) =>
     sandbox.say(
       ...texts.map(
-        (text): FrameFromExecutor => ({ type: 'log', step: 0, text, timestamp: new Date().toISOString() }),
+        (text): FrameFromExecutor => ({
+          type: 'log',
+          step: 0,
+          lines: [text],
+          timestamp: new Date().toISOString(),
+        }),
       ),
     );
   sandbox.say({ type: 'ready' });
   await eventually(() => sandbox.received.some((frame) => frame.type === 'job'));
   sandbox.say({ type: 'plan', steps: ['Get source'] });
+  say('x');
+  await eventually(() => run.text.includes('x'));
+  expect(sandbox.received).not.toContainEqual({ type: 'log-full' });
   for (let piece = 0; piece < 20; piece += 1) say(...Array.from({ length: 100 }, () => 'x'.repeat(2_000)));
-  say('error: this is why it failed');
+  await eventually(() => sandbox.received.some((frame) => frame.type === 'log-full'));
+  sandbox.say({
+    ...{ type: 'log', step: 0, timestamp: new Date().toISOString() },
+    ...{ lines: ['error: this is why it failed'], leftOut: { lines: 1_000_000, bytes: 1e9 } },
+  });
   sandbox.say({ type: 'result', outcome: 'failed', cause: 'program-error', message: 'It failed.' });
   const { lastSequence } = await eventually(() => run.finish);
   expect(lastSequence).toBe(run.lines.size);
   expect(run.text.filter((text) => text.includes('reached its limit of 1 MiB'))).toHaveLength(1);
   expect(run.text.at(-1)).toBe('error: this is why it failed');
+  expect(run.text.at(-2)).toMatch(/^\[1,00\d,\d{3} lines of about 1,0\d\d MiB were not kept/);
+  expect(sandbox.received.filter((frame) => frame.type === 'log-full')).toHaveLength(1);
   const bytes = run.sortedLines.reduce((sum, { text }) => sum + Buffer.byteLength(text) + 64, 0);
   expect(bytes).toBeLessThan(1024 * 1024);
 });

@@ -24,6 +24,11 @@ const violations: Record<string, (sandbox: HeldSandbox) => void> = {
   'two plans': (sandbox) => sandbox.say(twoSteps, twoSteps),
   'a line before the plan': (sandbox) => sandbox.say(line('line')),
   'a step before the plan': (sandbox) => sandbox.say(step(0, 'running')),
+  'a gap in a log that is not full': (sandbox) =>
+    sandbox.say(twoSteps, {
+      ...{ type: 'log', step: 0, timestamp: new Date().toISOString() },
+      ...{ lines: [], leftOut: { lines: 1, bytes: 1 } },
+    }),
   'a line of a step out of the plan': (sandbox) => sandbox.say(twoSteps, line('line', 2)),
   'a step out of the plan': (sandbox) => sandbox.say(twoSteps, step(2, 'running')),
   'a step that succeeds without having run': (sandbox) => sandbox.say(twoSteps, step(0, 'succeeded')),

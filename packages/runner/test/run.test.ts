@@ -28,10 +28,10 @@ test('a run goes from claim to finish, and tells its steps, its log and what it 
   sandbox.say(
     { type: 'plan', steps: ['Get source', 'pulumi update'] },
     { type: 'step', step: 0, status: 'running', timestamp: timestamp() },
-    { type: 'log', step: 0, timestamp: timestamp(), text: 'cloned with hunter2hunter2' },
+    { type: 'log', step: 0, timestamp: timestamp(), lines: ['cloned with hunter2hunter2'] },
     { type: 'step', step: 0, status: 'succeeded', timestamp: timestamp() },
     { type: 'step', step: 1, status: 'running', timestamp: timestamp() },
-    { type: 'log', step: 1, timestamp: timestamp(), text: 'created' },
+    { type: 'log', step: 1, timestamp: timestamp(), lines: ['created'] },
     { type: 'step', step: 1, status: 'succeeded', timestamp: timestamp() },
     { type: 'result', outcome: 'succeeded' },
   );

@@ -184,7 +184,7 @@ test('a run whose log the control plane does not take is held up, renews its lea
       type: 'log',
       step: 0,
       timestamp: new Date().toISOString(),
-      text: `${said} ${text}`,
+      lines: [`${said} ${text}`],
     };
     said += 1;
     const takenAtOnce = sandbox.write(encodeFrame(frame));

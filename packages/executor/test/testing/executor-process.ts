@@ -52,6 +52,11 @@ export class ExecutorProcess implements AsyncDisposable {
     });
   }
 
+  /** Text of every log line so far, in order. */
+  get lines(): string[] {
+    return this.frames.flatMap((frame) => (frame.type === 'log' ? frame.lines : []));
+  }
+
   send(frame: FrameToExecutor): void {
     this.channel.write(encodeFrame(frame));
   }
@@ -77,7 +82,8 @@ export class ExecutorProcess implements AsyncDisposable {
 
   line(text: string): Promise<FrameFromExecutor> {
     return this.frame(
-      (frame): frame is FrameFromExecutor => frame.type === 'log' && frame.text.includes(text),
+      (frame): frame is FrameFromExecutor =>
+        frame.type === 'log' && frame.lines.some((line) => line.includes(text)),
     );
   }
 
@@ -91,7 +97,7 @@ export class ExecutorProcess implements AsyncDisposable {
       statuses: this.frames.flatMap((frame) =>
         frame.type === 'step' ? [`${plan[frame.step]}: ${frame.status}`] : [],
       ),
-      lines: this.frames.flatMap((frame) => (frame.type === 'log' ? [frame.text] : [])),
+      lines: this.lines,
     };
   }
 

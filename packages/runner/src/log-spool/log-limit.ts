@@ -1,9 +1,8 @@
-import { logLineOverheadBytes } from '@slipway/core';
+import { type LeftOut, logLineOverheadBytes, mostLastLines } from '@slipway/core';
 import type { NewLine } from './log-spool.ts';
 
 /** Room for what comes after the cut: headers of steps, the last lines, words of Slipway's own. */
 const reservedBytes = 512 * 1024;
-const mostLastLines = 100;
 const mostLastBytes = 64 * 1024;
 
 /**
@@ -21,6 +20,19 @@ export class LogLimit {
   constructor(limitMiB: number) {
     this.#limitMiB = limitMiB;
     this.#leftBytes = limitMiB * 1024 * 1024 - reservedBytes;
+  }
+
+  /** Whether nothing more is kept but the last lines. */
+  get isReached(): boolean {
+    return this.#droppedLines > 0;
+  }
+
+  /** What the executor has left out, as the limit was reached: what came before it cannot be the last of the log. */
+  leaveOut({ lines, bytes }: LeftOut): void {
+    this.#droppedLines += lines;
+    this.#droppedBytes += bytes + lines * logLineOverheadBytes;
+    this.#lastLines = [];
+    this.#lastBytes = 0;
   }
 
   /** Those of `lines`, which come next, that are kept; where the log is cut, a line that says so is among them. */

@@ -5,12 +5,23 @@ const maximumClockDifferenceMilliseconds = 24 * 60 * 60 * 1000;
 
 /**
  * What an executor may say after it got its job, and in which order: one plan; then steps of that plan, each from
- * `not-started` over `running` to its end, and lines of them; one result, and nothing after it. A sandbox is hostile:
+ * `not-started` over `running` to its end, and lines of them, all of them until the log is full; one result, and nothing after it. A sandbox is hostile:
  * anything else is a `ProtocolViolation`.
  */
 export class Conversation {
   #statuses: StepStatus[] | undefined;
   #hasResult = false;
+  #mayLeaveOut = false;
+
+  /** Whether the executor need not send all lines any more. */
+  get mayLeaveOut(): boolean {
+    return this.#mayLeaveOut;
+  }
+
+  /** The executor was told that the log is full. */
+  logIsFull(): void {
+    this.#mayLeaveOut = true;
+  }
 
   /** Throws `ProtocolViolation` when `frame` may not come now. `now`: the host's wall clock in milliseconds. */
   check(frame: FrameFromExecutor, now: number): void {
@@ -29,6 +40,8 @@ export class Conversation {
       case 'log':
         checkTimestamp(frame.timestamp, now);
         this.#statusOf(frame.step);
+        if (frame.leftOut && !this.#mayLeaveOut)
+          throw new ProtocolViolation('the executor left out lines of a log that was not full');
         return;
       case 'usage':
         checkTimestamp(frame.timestamp, now);

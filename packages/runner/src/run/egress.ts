@@ -43,9 +43,9 @@ export class RunEgress {
     this.#lastLines = [];
   }
 
-  /** Takes a line of the step, masked. */
-  hear(line: string): void {
-    if (this.#lastLines.push(line) > keptLines) this.#lastLines.shift();
+  /** Takes lines of the step, masked. */
+  hear(lines: readonly string[]): void {
+    this.#lastLines = [...this.#lastLines, ...lines.slice(-keptLines)].slice(-keptLines);
   }
 
   /**

@@ -24,7 +24,7 @@ export async function execute(
     const frames = await channel.next();
     run.stopped.throwIfAborted();
     if (frames === undefined) throw await endedWithoutResult(sandbox);
-    const lines: NewLine[] = [];
+    let lines: NewLine[] = [];
     let result: Result | undefined;
     try {
       for (const frame of frames) {
@@ -32,14 +32,23 @@ export async function execute(
         if (frame.type === 'log') {
           endFirstLogLine();
           run.isUnderWay();
+          if (frame.leftOut) {
+            await take(run, lines);
+            lines = [];
+            run.report.leaveOut(frame.leftOut);
+          }
         }
         if (frame.type === 'result') result = frame;
         else if (isCacheFrame(frame)) await run.unlessStopped(hearOfCache(cache, frame));
-        else lines.push(...hear(run, frame));
+        else for (const line of hear(run, frame)) lines.push(line);
       }
     } finally {
       // What came before a violation was said all the same.
       await take(run, lines);
+    }
+    if (run.report.logIsFull && !conversation.mayLeaveOut) {
+      conversation.logIsFull();
+      channel.send({ type: 'log-full' });
     }
     if (result) {
       endExecute();
@@ -87,9 +96,9 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
     }
     case 'log': {
       const timestamp = normalTimestamp(frame.timestamp);
-      const text = run.mask(frame.text);
-      run.egress.hear(text);
-      return [{ step: frame.step + 1, kind: 'line', timestamp, text }];
+      const texts = frame.lines.map((text) => run.mask(text));
+      run.egress.hear(texts);
+      return texts.map((text) => ({ step: frame.step + 1, kind: 'line', timestamp, text }));
     }
     // `ready` came before; what a run uses is told by kernels, not by the executor.
     case 'ready':

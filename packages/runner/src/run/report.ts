@@ -1,4 +1,4 @@
-import type { RunCallResponse, SandboxFacts, StepReport, StepStatus } from '@slipway/core';
+import type { LeftOut, RunCallResponse, SandboxFacts, StepReport, StepStatus } from '@slipway/core';
 import { pause } from '../control-plane-client/retry.ts';
 import type { RoomPatience } from '../host-disk.ts';
 import type { LogLimit } from '../log-spool/log-limit.ts';
@@ -97,6 +97,16 @@ export class RunReport {
   append(lines: readonly NewLine[]): Promise<void> {
     const { limit, stopped, roomPatience } = this.#options;
     return this.#spool.append(limit.take(lines), stopped, roomPatience);
+  }
+
+  /** Whether the log takes no more than its last lines. */
+  get logIsFull(): boolean {
+    return this.#options.limit.isReached;
+  }
+
+  /** What the executor has not sent since the log was full, before the lines that come next. */
+  leaveOut(leftOut: LeftOut): void {
+    this.#options.limit.leaveOut(leftOut);
   }
 
   /**

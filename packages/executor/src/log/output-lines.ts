@@ -1,0 +1,82 @@
+import { StringDecoder } from 'node:string_decoder';
+import { type LeftOut, maximumPatternLength, type SecretPatterns, StreamMasker } from '@slipway/core';
+import { leftOutOf, nothingLeftOut, sumOf } from './left-out.ts';
+import { LineSplitter } from './line-splitter.ts';
+
+/**
+ * Characters behind a gap that may belong to a secret which began in the gap, and so would not be recognised; and those
+ * that the masker may hold back together with them.
+ */
+const unsureCharacters = 2 * maximumPatternLength;
+/** Behind them a line that begins is waited for, but not longer than for so many characters. */
+const longestSearchCharacters = 16 * 1024;
+
+/**
+ * Makes lines of what one stream of a command prints, masked. Each stream is masked on its own: a secret cannot hide in
+ * the interleaving.
+ */
+export class OutputLines {
+  readonly #patterns: SecretPatterns;
+  #decoder = new StringDecoder('utf8');
+  #masker: StreamMasker;
+  #splitter = new LineSplitter();
+  /** How many characters are still unsure, and for how many more the begin of a line is waited for. */
+  #unsureCharacters = 0;
+  #searchCharacters = 0;
+  #leftOut = nothingLeftOut;
+
+  constructor(patterns: SecretPatterns) {
+    this.#patterns = patterns;
+    this.#masker = new StreamMasker(patterns);
+  }
+
+  /** The lines that `bytes` complete. */
+  push(bytes: Buffer): string[] {
+    return this.#linesOf(this.#masked(this.#decoder.write(bytes)));
+  }
+
+  /** The last line, when no newline ended it. */
+  end(): string[] {
+    const masked = this.#masked(this.#decoder.end()) + this.#masker.end();
+    return [...this.#linesOf(masked), ...this.#splitter.end()];
+  }
+
+  /** What comes next follows `missing`. No line shows what was under way before it, nor the first ones behind it. */
+  skip(missing: LeftOut): void {
+    this.#leaveOut(this.#masker.held);
+    this.#leftOut = sumOf(this.#leftOut, missing);
+    this.#decoder = new StringDecoder('utf8');
+    this.#masker = new StreamMasker(this.#patterns);
+    this.#splitter = new LineSplitter();
+    this.#unsureCharacters = unsureCharacters;
+    this.#searchCharacters = longestSearchCharacters;
+  }
+
+  /** What was left out since this was asked last. */
+  takeLeftOut(): LeftOut {
+    const leftOut = this.#leftOut;
+    this.#leftOut = nothingLeftOut;
+    return leftOut;
+  }
+
+  #masked(text: string): string {
+    if (this.#unsureCharacters === 0) return this.#masker.push(text);
+    const unsure = text.slice(0, this.#unsureCharacters);
+    this.#unsureCharacters -= unsure.length;
+    this.#leaveOut(this.#masker.push(unsure));
+    return this.#masker.push(text.slice(unsure.length));
+  }
+
+  #linesOf(masked: string): string[] {
+    if (this.#searchCharacters === 0) return this.#splitter.push(masked);
+    const newline = masked.indexOf('\n');
+    const end = newline < 0 ? Math.min(masked.length, this.#searchCharacters) : newline + 1;
+    this.#searchCharacters = newline < 0 ? this.#searchCharacters - end : 0;
+    this.#leaveOut(masked.slice(0, end));
+    return this.#splitter.push(masked.slice(end));
+  }
+
+  #leaveOut(text: string): void {
+    this.#leftOut = sumOf(this.#leftOut, leftOutOf(Buffer.from(text)));
+  }
+}

@@ -1,0 +1,63 @@
+import { type LeftOut, maskWith, maximumLineCharacters, type SecretPatterns } from '@slipway/core';
+import type { RunnerConnection } from '../runner-connection.ts';
+import { LineSplitter } from './line-splitter.ts';
+import { OutputCopy } from './output-copy.ts';
+
+/** The log of one step. Nothing leaves it unmasked. */
+export class StepLog {
+  readonly #connection: RunnerConnection;
+  readonly #patterns: SecretPatterns;
+  readonly #step: number;
+
+  constructor(connection: RunnerConnection, patterns: SecretPatterns, step: number) {
+    this.#connection = connection;
+    this.#patterns = patterns;
+    this.#step = step;
+  }
+
+  /** Writes text of the executor itself, line by line. Settles when the runner can take more. */
+  async write(text: string): Promise<void> {
+    const splitter = new LineSplitter();
+    await this.#send([...splitter.push(maskWith(this.#patterns, text)), ...splitter.end()]);
+  }
+
+  /**
+   * Writes the output of a command as it comes, until its streams end. They are read no faster than the runner takes it,
+   * so a command that writes too much waits, until the log is full: from then on only the newest lines are sent.
+   * `seen` gets every line as it was sent.
+   */
+  async copy(streams: readonly AsyncIterable<Buffer>[], seen: (line: string) => void): Promise<void> {
+    const copy = new OutputCopy(this.#patterns, {
+      isFull: () => this.#connection.logIsFull,
+      send: async (lines, leftOut) => {
+        lines.forEach(seen);
+        await this.#send(lines, leftOut);
+      },
+    });
+    await Promise.all(streams.map((stream) => copy.read(stream)));
+  }
+
+  async #send(lines: readonly string[], leftOut?: LeftOut): Promise<void> {
+    const timestamp = new Date().toISOString();
+    const frame = { type: 'log', step: this.#step, timestamp } as const;
+    const frames = groupsOf(lines).map((group) => ({ ...frame, lines: group }));
+    await this.#connection.send(leftOut ? [{ ...frame, lines: [], leftOut }, ...frames] : frames);
+  }
+}
+
+/** Lines in groups that fit in a frame each, whatever their characters. */
+function groupsOf(lines: readonly string[]): string[][] {
+  const groups: string[][] = [];
+  let characters = 0;
+  for (const line of lines) {
+    characters += line.length + 1;
+    const group = groups.at(-1);
+    if (group && characters <= maximumLineCharacters) {
+      group.push(line);
+    } else {
+      groups.push([line]);
+      characters = line.length + 1;
+    }
+  }
+  return groups;
+}
