@@ -1,5 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { defaultLeaseSeconds, type EgressPolicy, egressRecord, leaseTimingOf } from '@slipway/core';
+import {
+  defaultLeaseSeconds,
+  type EgressPolicy,
+  egressRecord,
+  leaseTimingOf,
+  usageSample,
+} from '@slipway/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { until } from './testing/api.ts';
@@ -17,6 +23,7 @@ const report = z.object({
   sandbox: z.object({ bootId: z.string() }),
   egress: egressRecord,
 });
+const usage = z.object({ samples: z.array(usageSample) });
 const deployment = z.object({ id: z.string() });
 
 /** What a run sees of its machine, and whether it reaches a public address. */
@@ -56,7 +63,8 @@ describe.each([{ isolation: 'container' as const }, { isolation: 'vm' as const }
       const run = report.parse(await finishedDeployment(slipway, path));
       const text = (await logOfDeployment(slipway, path, id)).join('\n');
       const [, machineId, clock] = /machine-id (\S+)\.[\s\S]*clock (\d+)\./.exec(text) ?? [];
-      return { ...run, text, machineId, clock: Number(clock) };
+      const { samples } = usage.parse((await slipway.api('GET', `/api/slipway/runs/${id}/usage`)).json);
+      return { ...run, text, machineId, clock: Number(clock), samples };
     }
 
     test('serve runs one after the other: each has one of its own, with its own egress policy and clock', async () => {
@@ -71,6 +79,11 @@ describe.each([{ isolation: 'container' as const }, { isolation: 'vm' as const }
         expect(run.phaseMilliseconds).toHaveProperty('warm');
         expect(run.phaseMilliseconds).not.toHaveProperty('boot');
         expect(run.text).toMatch(/Taking a sandbox that was started \d+ s ago/);
+        // No more than two processors can have done since the run took it: its start is not the run's.
+        const [{ seconds, sandbox, host } = { seconds: 0, sandbox: null, host: null }] = run.samples;
+        expect(host).not.toBeNull();
+        for (const use of [sandbox, host])
+          expect(use?.cpuMilliseconds ?? 0).toBeLessThanOrEqual(2 * (seconds + 1) * 1000);
       }
       expect(first.machineId).toMatch(/^[0-9a-f]{32}$/);
       expect(second.machineId).not.toBe(first.machineId);

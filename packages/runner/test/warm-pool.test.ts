@@ -47,6 +47,27 @@ test('a run takes the sandbox that waits for it, and the network that it has is 
   expect(Object.keys(run.finish?.phaseMilliseconds ?? {})).not.toContain('boot');
 });
 
+test('a run has used what came after it took the sandbox: to start that was for nobody', async () => {
+  await using setting = await RunSetting.create();
+  const runner = await setting.start({ warm });
+  const sandbox = await waiting(setting, 1);
+  await eventually(() => runner.warmSandboxes === 1);
+  const use = { memoryBytes: 77, volumeBytes: 5, receivedBytes: 9_000, sentBytes: 9_000 };
+  let cpuMilliseconds = 90_000;
+  const reading = () => ({ use: { ...use, cpuMilliseconds }, atMilliseconds: performance.now() });
+  let looks = 0;
+  sandbox.usage = async () => {
+    looks += 1;
+    return { sandbox: reading(), host: reading() };
+  };
+  const run = setting.server.queue();
+  await eventually(() => jobs(sandbox).length > 0 && looks > 0);
+  cpuMilliseconds += 150;
+  await carryOut(sandbox, run);
+  const peaks = { cpuMilliseconds: 150, peakMemoryBytes: 77, receivedBytes: 0, sentBytes: 0 };
+  expect(run.usage).toMatchObject({ sandbox: peaks, host: peaks });
+});
+
 test('one that waits knows nothing of a run, has no secret and leads nowhere', async () => {
   await using setting = await RunSetting.create();
   const runner = await setting.start({ warm });
@@ -59,7 +80,7 @@ test('one that waits knows nothing of a run, has no secret and leads nowhere', a
   expect(JSON.stringify({ ...spec, network: null })).not.toContain('pool-token');
 });
 
-test('no job is sent before the network leads where the run may go', async () => {
+test('no job is asked for before the network leads where the run may go', async () => {
   await using setting = await RunSetting.create();
   const runner = await setting.start({ warm });
   const sandbox = await waiting(setting, 1);
@@ -67,11 +88,31 @@ test('no job is sent before the network leads where the run may go', async () =>
   const opened = Promise.withResolvers<void>();
   setting.openNetwork = () => opened.promise;
   const run = setting.server.queue();
-  await eventually(() => run.count('job') === 1);
+  await eventually(() => setting.openedFor.length === 1);
   await new Promise((resolve) => setTimeout(resolve, 200));
-  expect(jobs(sandbox)).toEqual([]);
+  expect(run.count('job')).toBe(0);
   opened.resolve();
   await carryOut(sandbox, run);
+});
+
+test('one whose network cannot be opened is destroyed, and the run gets a new one', async () => {
+  await using setting = await RunSetting.create();
+  const runner = await setting.start({ warm });
+  const kept = await waiting(setting, 1);
+  await eventually(() => runner.warmSandboxes === 1);
+  setting.openNetwork = () => {
+    setting.openNetwork = () => Promise.resolve();
+    return Promise.reject(new Error('nft is gone'));
+  };
+  const run = setting.server.queue();
+  await carryOut(await waiting(setting, 2), run);
+  expect(run.finish?.outcome).toBe('succeeded');
+  expect(run.text.join('\n')).toMatch(/the network of the one that waited could not be opened/);
+  expect(kept.isDestroyed).toBe(true);
+  expect(jobs(kept)).toEqual([]);
+  expect(
+    String(Object.entries(setting.logged.find(({ level }) => level === 'warn')?.fields ?? {})),
+  ).toContain('nft is gone');
 });
 
 test('each serves exactly one run and is replaced', async () => {

@@ -27,11 +27,15 @@ export async function takeWaiting(
   opened.catch(() => undefined);
   const image = await run.unlessStopped(run.phases.measure('image', resolving));
   try {
-    await run.unlessStopped(taken.ready);
+    // Not beside the call for the job, as with a new one: from then on there is no other sandbox for this run.
+    await run.unlessStopped(opened);
   } catch (error) {
     run.stopped.throwIfAborted();
     run.log.warn({ err: error }, 'A sandbox that was started ahead of time cannot be used');
-    return without(run, 'the one that was being started cannot be used', taken);
+    const lack = taken.isReady
+      ? 'the network of the one that waited could not be opened'
+      : 'the one that was being started cannot be used';
+    return without(run, lack, taken);
   }
   if (taken.imageDigest !== image.digest) {
     void warmPool.imageIs(image.reference, image.digest);
