@@ -122,13 +122,6 @@ export const frameFromExecutor = z.discriminatedUnion('type', [
     /** What came before these lines and is not sent; only after `log-full`. */
     leftOut: z.object({ lines: z.int().nonnegative(), bytes: z.int().nonnegative() }).optional(),
   }),
-  z.object({
-    type: z.literal('usage'),
-    timestamp: z.iso.datetime(),
-    cpuSeconds: z.number().nonnegative(),
-    memoryMiB: z.number().nonnegative(),
-    diskMiB: z.number().nonnegative(),
-  }),
   /**
    * Asks for the cache entry with this key, once, before anything of the user's was run. The paths are folders that
    * exist when entries come as devices. Answered by `cache-restored`.

@@ -3,6 +3,7 @@ export * from './capacity.ts';
 export * from './cause.ts';
 export * from './dependency-cache.ts';
 export * from './deployment-settings.ts';
+export * from './disk-full.ts';
 export * from './egress.ts';
 export * from './executor-protocol.ts';
 export * from './harmless-text.ts';

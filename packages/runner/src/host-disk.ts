@@ -28,11 +28,6 @@ export function isDiskFullError(error: unknown): boolean {
   return isDiskFullError(error.cause);
 }
 
-/** Whether a program of the host said so. */
-export function saysDiskFull(output: string): boolean {
-  return /No space left on device|Disk quota exceeded/i.test(output);
-}
-
 /** How a write waits for room. */
 export interface RoomPatience {
   readonly milliseconds: number;

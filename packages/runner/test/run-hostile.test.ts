@@ -157,14 +157,9 @@ test('an endless flood of frames starves neither the heartbeat nor another run',
   const flood = first.received[0]?.type === 'job' && first.received[0].job.runId === flooding.outline.runId;
   const [hostile, peaceful] = flood ? [first, second] : [second, first];
   hostile.say(twoSteps);
-  const usage = encodeFrame({
-    type: 'usage',
-    timestamp: new Date().toISOString(),
-    cpuSeconds: 1,
-    memoryMiB: 1,
-    diskMiB: 1,
-  });
-  const chunk = Buffer.concat(Array.from({ length: 500 }, () => usage));
+  // Says nothing new, and may be said as often as one likes.
+  const notStarted = encodeFrame(step(1, 'not-started'));
+  const chunk = Buffer.concat(Array.from({ length: 500 }, () => notStarted));
   let flooded = true;
   const endless = (async () => {
     while (flooded) if (!hostile.write(chunk)) await hostile.drained();

@@ -273,6 +273,25 @@ test('its memory counts, and it gives way to a run that has no room beside it', 
   await setting.isolation.sandbox(3);
 });
 
+test('the run that takes one counts with the disk of its dependencies: no other run is promised that', async () => {
+  await using setting = await RunSetting.create();
+  await setting.openCache();
+  const free = { cpus: 4, memoryMiB: 64_000, volumeGiB: 70 };
+  setting.room = free;
+  const runner = await setting.start({ isolation: 'vm', slots: 2, warm: { count: 2, images: [] } });
+  await waiting(setting, 1);
+  await waiting(setting, 2);
+  await eventually(() => runner.warmSandboxes === 2);
+  const cache = { namespace: 'pool/project/1', writeScope: 'main', readScopes: ['main'] };
+  setting.server.queue({ cache });
+  await eventually(() => setting.isolation.sandboxes.some((one) => jobs(one).length === 1));
+  // What waits beside it writes nothing before it is a run's, and a run is given only what is left here.
+  const reserveGiB = setting.options.capacity.reserve.volumeGiB;
+  await eventually(
+    () => setting.server.claims.at(-1)?.capacity.now.volumeGiB === free.volumeGiB - reserveGiB - (32 + 16),
+  );
+});
+
 test('a paused runner has none, and has some again when it is resumed', async () => {
   await using setting = await RunSetting.create();
   const runner = await setting.start({ warm });

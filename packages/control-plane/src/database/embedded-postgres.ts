@@ -1,9 +1,10 @@
+import { saysDiskFull } from '@slipway/core';
 import pg from 'pg';
 import type { Log } from '../control-plane.ts';
 import { prepareCluster } from './cluster.ts';
 import type { DatabaseServer } from './database-server.ts';
 import { DiskRoom } from './disk-room.ts';
-import { isDiskFull, outageFailure } from './failures.ts';
+import { outageFailure } from './failures.ts';
 import { PostgresProcess } from './postgres-process.ts';
 import { type Outage, Supervision } from './supervision.ts';
 
@@ -48,7 +49,7 @@ export async function startEmbeddedPostgres(dataDirectory: string, log: Log): Pr
 /** Throws what a call is answered with when it lasts too long. Room on a disk is not made by waiting for a moment. */
 async function untilOver(outage: Outage): Promise<void> {
   const patience = Promise.withResolvers<'lasts'>();
-  const milliseconds = isDiskFull(outage.reason) ? 0 : patienceMilliseconds;
+  const milliseconds = saysDiskFull(outage.reason) ? 0 : patienceMilliseconds;
   const timer = setTimeout(() => patience.resolve('lasts'), milliseconds);
   const state = await Promise.race([outage.over, patience.promise]);
   clearTimeout(timer);

@@ -1,3 +1,4 @@
+import { saysDiskFull } from '@slipway/core';
 import { type HttpError, insufficientStorage, serviceUnavailable } from '../http/errors.ts';
 
 /** PostgreSQL: class 08 (connections) and what it says while it stops, recovers or has too many clients. */
@@ -7,11 +8,6 @@ const socketCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'E
 const connectionMessages =
   /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect)/;
 const diskFullCode = '53100';
-
-/** Whether these words of PostgreSQL say that its disk is full. */
-export function isDiskFull(words: string): boolean {
-  return /No space left on device|Disk quota exceeded/.test(words);
-}
 
 /** What a call is answered with whose database failed it; undefined for failures of another kind. */
 export function databaseFailure(error: unknown): HttpError | undefined {
@@ -29,7 +25,7 @@ export function databaseFailure(error: unknown): HttpError | undefined {
 
 /** What a call is answered with while the database does not serve, for this reason. */
 export function outageFailure(reason: string): HttpError {
-  if (isDiskFull(reason)) return diskFull(reason);
+  if (saysDiskFull(reason)) return diskFull(reason);
   return serviceUnavailable(
     `The database of the control plane does not answer (${reason}). Nothing was changed unless it had been acknowledged; try again in a moment.`,
   );

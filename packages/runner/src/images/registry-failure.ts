@@ -1,4 +1,5 @@
-import { HostDiskFull, saysDiskFull } from '../host-disk.ts';
+import { saysDiskFull } from '@slipway/core';
+import { HostDiskFull } from '../host-disk.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
 import type { SkopeoFailed } from './skopeo.ts';
 

@@ -43,9 +43,6 @@ export class Conversation {
         if (frame.leftOut && !this.#mayLeaveOut)
           throw new ProtocolViolation('the executor left out lines of a log that was not full');
         return;
-      case 'usage':
-        checkTimestamp(frame.timestamp, now);
-        return;
       case 'cache-restore':
       case 'cache-read':
       case 'cache-unusable':

@@ -100,9 +100,8 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
       run.egress.hear(texts);
       return texts.map((text) => ({ step: frame.step + 1, kind: 'line', timestamp, text }));
     }
-    // `ready` came before; what a run uses is told by kernels, not by the executor.
+    // It came before.
     case 'ready':
-    case 'usage':
       return [];
   }
 }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, ftruncateSync, openSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { saysDiskFull } from '../../host-disk.ts';
+import { saysDiskFull } from '@slipway/core';
 import { environmentOfSystemTools } from '../../setup/path-search.ts';
 import { SandboxStartError } from '../isolation.ts';
 
