@@ -89,4 +89,7 @@ test('a virtual environment that pip has filled in one run is used by the next o
   expect(second.lines).toContain('Cache used: of the test.');
   expect(second.lines).not.toContain('installing');
   expect(second.lines).toContain('six 1.17.0');
+
+  const third = await runWithCache(undefined, []);
+  expect(third.lines).toContain('Cache not saved: none of the folders that are kept is there.');
 }, 120_000);

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { cacheLimits } from '@slipway/core';
 import { packFolders } from '../cache/archive.ts';
 import { type CacheConnection, patience } from '../cache/cache-connection.ts';
+import { CacheNotUsed } from '../cache/cache-not-used.ts';
 import type { WantedEntry } from '../cache/identify.ts';
 import type { RunCache } from '../cache/run-cache.ts';
 import type { Step, StepContext } from '../step.ts';
@@ -36,6 +37,7 @@ async function save({ cache, log }: StepContext, { key, paths }: WantedEntry, pa
     if (found?.isDirectory()) captured.push(path);
     else await log.write(`Directory ${path} not found, skipping...`);
   }
+  if (captured.length === 0) throw new CacheNotUsed('none of the folders that are kept is there');
   await log.write(`Got cache entry key ${key}..., capturing paths: [${captured.join(' ')}]`);
   const saved =
     cache.transfer === 'device'
