@@ -33,6 +33,7 @@ export const alone = [
 export const inPairs = [
   'tests/dependency-cache.test.ts',
   'tests/secrets.test.ts',
+  'tests/tool-caches.test.ts',
   'tests/vm-*.test.ts',
   'tests/warm.test.ts',
   'tests/without-root.test.ts',

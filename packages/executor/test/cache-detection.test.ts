@@ -33,6 +33,7 @@ async function detect(
   files: Readonly<Record<string, string>>,
   folder = '',
   environment: Record<string, string> = {},
+  isRoot = false,
 ) {
   const top = await source(files);
   const projectDirectory = join(top, folder);
@@ -42,7 +43,7 @@ async function detect(
   const lockText = files[lockFile.path.slice(top.length + 1)] ?? '';
   const folders = cachedFolders(
     { runtime, lockFile, lockText, projectDirectory },
-    { HOME: '/home/u', ...environment },
+    { environment: { HOME: '/home/u', ...environment }, isRoot },
   );
   return {
     tool: lockFile.tool,
@@ -73,8 +74,18 @@ describe('the tool, its key file and the folders that are kept', () => {
   test.each([
     ['npm', nodejs, { 'package-lock.json': npmLock }, ['node_modules', '/home/u/.npm']],
     ['yarn', nodejs, { 'yarn.lock': yarnLock }, ['node_modules', '/home/u/.cache/yarn']],
-    ['yarn', nodejs, { 'yarn.lock': berryLock }, ['node_modules', '/home/u/.yarn/berry/cache']],
-    ['pnpm', nodejs, { 'pnpm-lock.yaml': pnpmLock }, ['/home/u/.local/share/pnpm/store']],
+    [
+      'yarn',
+      nodejs,
+      { 'yarn.lock': berryLock },
+      ['node_modules', '/home/u/.yarn/berry/cache', '.yarn/cache'],
+    ],
+    [
+      'pnpm',
+      nodejs,
+      { 'pnpm-lock.yaml': pnpmLock },
+      ['/home/u/.local/share/pnpm/store', '/home/u/.cache/pnpm'],
+    ],
     [
       'pip',
       withOptions('python', 'virtualenv: venv'),
@@ -122,6 +133,37 @@ describe('the tool, its key file and the folders that are kept', () => {
     });
     const both = { ...files, 'infra/yarn.lock': yarnLock };
     expect(await detect(both, 'infra')).toMatchObject({ tool: 'yarn', lockFile: 'infra/yarn.lock' });
+  });
+
+  test('root has a cache of classic Yarn where the whole machine has it', async () => {
+    const { folders } = await detect({ ...nodejs, 'yarn.lock': yarnLock }, '', {}, true);
+    expect(folders).toEqual(['node_modules', '/usr/local/share/.cache/yarn', ...pulumi]);
+  });
+
+  const yarnProject = { ...nodejs, 'yarn.lock': yarnLock };
+  const berryProject = { ...nodejs, 'yarn.lock': berryLock };
+  const pnpmProject = { ...nodejs, 'pnpm-lock.yaml': pnpmLock };
+  const poetryProject = { ...withOptions('python', 'toolchain: poetry'), 'poetry.lock': poetryLock };
+  const goProject = { 'Pulumi.yaml': 'name: p\nruntime: go\n', 'go.sum': goSum };
+  test.each<[string, Record<string, string>, Record<string, string>]>([
+    ['/c', { ...nodejs, 'package-lock.json': npmLock }, { NPM_CONFIG_CACHE: '/c' }],
+    ['/c/yarn', yarnProject, { XDG_CACHE_HOME: '/c' }],
+    ['/c', yarnProject, { YARN_CACHE_FOLDER: '/c' }],
+    ['/g/cache', berryProject, { YARN_GLOBAL_FOLDER: '/g' }],
+    ['/d/yarn/berry/cache', berryProject, { XDG_DATA_HOME: '/d' }],
+    ['/c', berryProject, { YARN_CACHE_FOLDER: '/c' }],
+    ['/pnpm/store', pnpmProject, { PNPM_HOME: '/pnpm', XDG_DATA_HOME: '/d' }],
+    ['/d/pnpm/store', pnpmProject, { XDG_DATA_HOME: '/d' }],
+    ['/s', pnpmProject, { npm_config_store_dir: '/s' }],
+    ['/s', pnpmProject, { PNPM_CONFIG_STORE_DIR: '/s', PNPM_HOME: '/pnpm' }],
+    ['/c', pnpmProject, { pnpm_config_cache_dir: '/c' }],
+    ['/v', poetryProject, { POETRY_VIRTUALENVS_PATH: '/v' }],
+    ['/c', poetryProject, { POETRY_CACHE_DIR: '/c' }],
+    ['/a/pkg/mod', goProject, { GOPATH: '/a:/b' }],
+    ['/m', goProject, { GOMODCACHE: '/m', GOPATH: '/a' }],
+    ['/c', goProject, { GOCACHE: '/c' }],
+  ])('%s is kept', async (folder, project, environment) => {
+    expect((await detect(project, '', environment)).folders).toContain(folder);
   });
 
   test('the environment says where folders are; those of the system and those within others are left out', async () => {

@@ -22,5 +22,6 @@ export async function identifyEntry({ layout, environment, log }: StepContext): 
   const lockText = await readFile(lockFile.path, 'utf8');
   const key = `${lockFile.tool}-${createHash('sha256').update(lockText).digest('hex')}`;
   await log.write(`Calculated cache entry with key ${key}`);
-  return { key, paths: cachedFolders({ runtime, lockFile, lockText, projectDirectory }, environment) };
+  const installer = { environment, isRoot: process.getuid?.() === 0 };
+  return { key, paths: cachedFolders({ runtime, lockFile, lockText, projectDirectory }, installer) };
 }

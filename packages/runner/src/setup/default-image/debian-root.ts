@@ -23,27 +23,41 @@ export async function ensureDebianRoot({ cacheDirectory, report }: SetUpOptions)
   const key = contentKey(['debian root 1', release, ...packages, ...leftOut]);
   const path = join(cacheDirectory, 'default-image', `debian-${key}.tar`);
   await makeOnce(path, async (partialPath) => {
-    const work = await mkdtemp(join(tmpdir(), 'slipway-debian-'));
-    try {
-      const aptConfiguration = join(work, 'apt.conf');
-      await writeFile(aptConfiguration, `Acquire::Languages "none";\n${await hostAptNetwork()}`);
-      report(`making a Debian ${release} root (about a minute) …`);
-      await runCommand(
-        [
-          ...['nice', '-n', '5', 'mmdebstrap', '--variant=minbase', '--format=tar'],
-          `--include=${packages.join(',')}`,
-          `--aptopt=${aptConfiguration}`,
-          ...leftOut.map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
-          `--customize-hook=rm -f "$1/${leftoverConfiguration}"`,
-          ...[release, partialPath, ...(await hostSources(release))],
-        ],
-        { report },
-      );
-    } finally {
-      await rm(work, { recursive: true });
-    }
+    report(`making a Debian ${release} root (about a minute) …`);
+    await archiveDebian(partialPath, 'minbase', packages, report);
   });
   return path;
+}
+
+/**
+ * Makes a tar archive of packages of the image's release, with all that they need: as a root (`minbase`), or only
+ * unpacked, for a root that has them already (`extract`).
+ */
+export async function archiveDebian(
+  path: string,
+  variant: 'minbase' | 'extract',
+  included: readonly string[],
+  report: SetUpOptions['report'],
+): Promise<void> {
+  const release = await hostRelease();
+  const work = await mkdtemp(join(tmpdir(), 'slipway-debian-'));
+  try {
+    const aptConfiguration = join(work, 'apt.conf');
+    await writeFile(aptConfiguration, `Acquire::Languages "none";\n${await hostAptNetwork()}`);
+    await runCommand(
+      [
+        ...['nice', '-n', '5', 'mmdebstrap', `--variant=${variant}`, '--format=tar'],
+        `--include=${included.join(',')}`,
+        `--aptopt=${aptConfiguration}`,
+        ...leftOut.map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
+        `--customize-hook=rm -f "$1/${leftoverConfiguration}"`,
+        ...[release, path, ...(await hostSources(release))],
+      ],
+      { report },
+    );
+  } finally {
+    await rm(work, { recursive: true });
+  }
 }
 
 /** Debian's release on this host, by its code name; the usual one on other hosts. */
