@@ -1,10 +1,16 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { createImageStore, listPreparationFailures, pruneImages } from '@slipway/runner';
+import {
+  cacheDirectory as cacheDirectoryOf,
+  createImageStore,
+  defaultImageReference,
+  listPreparationFailures,
+  pruneImages,
+} from '@slipway/runner';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { layerOf } from '../packages/runner/src/testing/layers.ts';
 import { push, startRegistry, type TestRegistry } from '../packages/runner/test/image-registry.ts';
@@ -37,6 +43,12 @@ beforeEach(async () => {
 });
 
 const environment = () => ({ ...process.env, SLIPWAY_CACHE_DIR: cacheDirectory });
+/** What `slipway image …` prints on a terminal. */
+const onTerminal = async (...words: string[]) => {
+  const command = [program, 'image', ...words].join(' ');
+  const argv = ['--quiet', '--return', '--command', command, '/dev/null'];
+  return (await execute('script', argv, { env: environment() })).stdout;
+};
 /** What `slipway image …` prints. */
 const image = (...words: string[]) => execute(program, ['image', ...words], { env: environment() });
 const json = async (...words: string[]) => JSON.parse((await image(...words, '--json')).stdout);
@@ -114,10 +126,38 @@ test('an image that cannot be had ends the command with its name and the reason'
 });
 
 test('on a terminal the progress is a bar', async () => {
-  const command = `${program} image pull ${reference}`;
-  const { stdout } = await execute('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
-    env: environment(),
-  });
-  expect(stdout).toMatch(/Pulling \[=* *\] +\d+ % [\d.]+ MiB of 3\.0 MiB/);
-  expect(stdout).toContain(`${reference} ${digest}`);
+  const shown = await onTerminal('pull', reference);
+  expect(shown).toMatch(/Pulling \[=* *\] +\d+ % [\d.]+ MiB of 3\.0 MiB/);
+  expect(shown).toContain(`${reference} ${digest}`);
 });
+
+test('build says how far it is, in lines or as a bar on a terminal, and does nothing twice', async () => {
+  await usePartsOfSetUp();
+  const built = await image('build', '--json');
+  expect(JSON.parse(built.stdout)).toMatchObject({ reference: defaultImageReference });
+  expect(built.stderr).toMatch(/^Packing 0 of 2 layers\nPacking 1 of 2 layers\nPacking 2 of 2 layers\n/m);
+  expect(built.stderr).toMatch(/^Converting [\d.]+ MiB$/m);
+  expect(built.stderr).not.toContain('\r');
+
+  await rm(join(cacheDirectory, 'images'), { recursive: true });
+  const shown = await onTerminal('build');
+  expect(shown).toContain('\r\u001b[Kmaking a read-only device');
+  expect(shown).toMatch(/Converting [\d.]+ MiB/);
+  const { digest } = JSON.parse(built.stdout);
+  // What changed is taken back, and the result stands alone.
+  expect(shown.split('\r\u001b[K').at(-1)?.trim()).toBe(`${defaultImageReference} ${digest}`);
+  expect((await image('build', '--json')).stderr).toBe('');
+}, 180_000);
+
+/** What takes minutes and a way to package registries: that of this host, which the tests were set up with. */
+async function usePartsOfSetUp(): Promise<void> {
+  const host = cacheDirectoryOf(process.env);
+  for (const part of ['pulumi', 'node-packages', 'language-host']) {
+    await symlink(join(host, part), join(cacheDirectory, part));
+  }
+  await mkdir(join(cacheDirectory, 'default-image'));
+  for (const name of await readdir(join(host, 'default-image'))) {
+    const path = join('default-image', name);
+    if (name.endsWith('.tar')) await symlink(join(host, path), join(cacheDirectory, path));
+  }
+}

@@ -38,7 +38,7 @@ export async function ensurePackageTools(): Promise<string> {
     await Promise.all([
       installNodeTools(roots).then(() => fetchNpmPackages(join(partialFolder, 'npm'))),
       installPythonTools(roots, join(partialFolder, 'python')),
-      archiveDebian(join(partialFolder, 'tools/python.tar'), 'extract', ['python3'], report),
+      archiveDebian(join(partialFolder, 'tools/python.tar'), 'extract', ['python3'], { report }),
     ]);
     const go = await ensureGoToolchain({ cacheDirectory: cache, report });
     await fetchGoModule(go, partialFolder);

@@ -18,11 +18,18 @@ const shownDigestCharacters = 19;
 
 /** `slipway image build`. */
 export async function buildImage({ json }: JsonFlag): Promise<void> {
-  const { reference, digest } = await buildDefaultImage({
-    cacheDirectory: cacheDirectory(process.env),
-    report: (line) => console.error(line),
-  });
-  console.log(json ? JSON.stringify({ reference, digest }, undefined, 2) : `${reference} ${digest}`);
+  const bar = new ProgressBar(process.stderr);
+  try {
+    const { reference, digest } = await buildDefaultImage({
+      cacheDirectory: cacheDirectory(process.env),
+      report: (line) => bar.say(line),
+      progress: ({ stage, done, total, unit }) => bar.show(stage, done, total, unit),
+    });
+    bar.end();
+    console.log(json ? JSON.stringify({ reference, digest }, undefined, 2) : `${reference} ${digest}`);
+  } finally {
+    bar.end();
+  }
 }
 
 /** `slipway image pull`: from wherever this host gets to, logged in as this host is. */

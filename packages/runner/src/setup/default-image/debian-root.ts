@@ -5,6 +5,7 @@ import { contentKey } from '../content-key.ts';
 import { makeOnce } from '../make-once.ts';
 import { runCommand } from '../run-command.ts';
 import type { SetUpOptions } from '../set-up-options.ts';
+import { PackageProgress } from './package-progress.ts';
 
 /** The release inside the image on hosts that are not Debian themselves. */
 const usualRelease = 'bookworm';
@@ -18,13 +19,13 @@ const leftoverConfiguration = 'etc/apt/apt.conf.d/99mmdebstrap';
  * A minimal Debian root with git, curl and an ssh client, as a tar archive. Packages come from where this host's own
  * apt gets Debian, checked with this host's keys. Answers the archive's path.
  */
-export async function ensureDebianRoot({ cacheDirectory, report }: SetUpOptions): Promise<string> {
+export async function ensureDebianRoot(options: SetUpOptions): Promise<string> {
   const release = await hostRelease();
   const key = contentKey(['debian root 1', release, ...packages, ...leftOut]);
-  const path = join(cacheDirectory, 'default-image', `debian-${key}.tar`);
+  const path = join(options.cacheDirectory, 'default-image', `debian-${key}.tar`);
   await makeOnce(path, async (partialPath) => {
-    report(`making a Debian ${release} root (about a minute) …`);
-    await archiveDebian(partialPath, 'minbase', packages, report);
+    options.report(`making a Debian ${release} root (about a minute) …`);
+    await archiveDebian(partialPath, 'minbase', packages, options);
   });
   return path;
 }
@@ -37,23 +38,32 @@ export async function archiveDebian(
   path: string,
   variant: 'minbase' | 'extract',
   included: readonly string[],
-  report: SetUpOptions['report'],
+  { report, progress }: Pick<SetUpOptions, 'report' | 'progress'>,
 ): Promise<void> {
   const release = await hostRelease();
   const work = await mkdtemp(join(tmpdir(), 'slipway-debian-'));
   try {
     const aptConfiguration = join(work, 'apt.conf');
     await writeFile(aptConfiguration, `Acquire::Languages "none";\n${await hostAptNetwork()}`);
+    const packagesSoFar = new PackageProgress();
     await runCommand(
       [
-        ...['nice', '-n', '5', 'mmdebstrap', `--variant=${variant}`, '--format=tar'],
+        ...['nice', '-n', '5', 'mmdebstrap', '--verbose', `--variant=${variant}`, '--format=tar'],
         `--include=${included.join(',')}`,
         `--aptopt=${aptConfiguration}`,
         ...leftOut.map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
         `--customize-hook=rm -f "$1/${leftoverConfiguration}"`,
         ...[release, path, ...(await hostSources(release))],
       ],
-      { report },
+      {
+        // Lines of apt and dpkg are counted, in English; those of mmdebstrap itself name what it begins.
+        environment: { ...process.env, LC_ALL: 'C.UTF-8' },
+        report: (line) => {
+          const far = packagesSoFar.read(line);
+          if (far) progress?.(far);
+          if (line.startsWith('I: ')) report(line);
+        },
+      },
     );
   } finally {
     await rm(work, { recursive: true });

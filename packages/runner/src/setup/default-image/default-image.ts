@@ -32,7 +32,7 @@ export interface BuiltImage {
  * host. Nothing is built twice; when all is there this takes milliseconds.
  */
 export async function buildDefaultImage(options: SetUpOptions): Promise<BuiltImage> {
-  const { cacheDirectory, report } = options;
+  const { cacheDirectory, report, progress } = options;
   const debian = await ensureDebianRoot(options);
   const tools = await ensureTools(options);
   const key = contentKey([recipe, debian, await fileIdentity(debian), ...(await identities(tools))]);
@@ -44,17 +44,24 @@ export async function buildDefaultImage(options: SetUpOptions): Promise<BuiltIma
     report('collecting the tools of the image …');
     await writeToolsLayer(tools, toolsLayer);
     report('packing the image …');
-    await writeLayout(join(partialFolder, 'layout'), [debian, toolsLayer]);
+    await writeLayout(join(partialFolder, 'layout'), [debian, toolsLayer], (done, total) =>
+      progress?.({ stage: 'Packing', done, total, unit: 'layers' }),
+    );
     await rm(toolsLayer);
     await keepNewestVersions(join(cacheDirectory, 'default-image'));
   });
   const { digest } = await readLayout(layoutPath);
   const store = new StoreFolder(cacheDirectory);
   const image = { reference: defaultImageReference, digest, openRepository: null };
-  await makeImage(store, image, async () => {
-    report('making a read-only device of the image …');
-    return { layout: layoutPath, blobs: join(layoutPath, 'blobs') };
-  });
+  await makeImage(
+    store,
+    image,
+    async () => {
+      report('making a read-only device of the image …');
+      return { layout: layoutPath, blobs: join(layoutPath, 'blobs') };
+    },
+    { progress: (done) => progress?.({ stage: 'Converting', done, unit: 'bytes' }) },
+  );
   await nameLocalImage(store, defaultImageReference, digest);
   return { reference: defaultImageReference, digest, layoutPath };
 }
@@ -65,12 +72,19 @@ async function identities(tools: Tools): Promise<string[]> {
 }
 
 /** One image of uncompressed layers' archives, first to last. */
-async function writeLayout(layout: string, layers: readonly string[]): Promise<void> {
+async function writeLayout(
+  layout: string,
+  layers: readonly string[],
+  packed: (layersDone: number, total: number) => void,
+): Promise<void> {
   const image = ['--image', `${layout}:image`];
   await runCommand(['umoci', 'init', '--layout', layout]);
   await runCommand(['umoci', 'new', ...image]);
-  for (const layer of layers)
+  for (const [index, layer] of layers.entries()) {
+    packed(index, layers.length);
     await runCommand(['nice', '-n', '5', 'umoci', 'raw', 'add-layer', ...image, layer]);
+  }
+  packed(layers.length, layers.length);
   await runCommand([
     ...['umoci', 'config', ...image, '--os', 'linux', '--architecture', 'amd64'],
     ...['--config.env', `PATH=${searchPath}`, '--config.cmd', '/bin/bash', '--config.workingdir', '/'],
