@@ -19,11 +19,19 @@ export interface MachineUsageOptions {
   readonly send: (message: string) => void;
 }
 
+/** What was used of all processors at a moment. */
+interface ProcessorTime {
+  readonly cpuMilliseconds: number;
+  readonly atMilliseconds: number;
+}
+
 /** What a virtual machine uses, by its guest's word and as the host sees it. */
 export class MachineUsage {
   readonly #options: MachineUsageOptions;
-  readonly #madeAtMilliseconds = performance.now();
+  readonly #made: ProcessorTime = { cpuMilliseconds: 0, atMilliseconds: performance.now() };
   #host: UseReading | null = null;
+  /** What the guest said first: a machine may have waited for long before anybody asked. */
+  #first: ProcessorTime | undefined;
 
   constructor(options: MachineUsageOptions) {
     this.#options = options;
@@ -55,16 +63,28 @@ export class MachineUsage {
   /** A guest may say anything: nothing is taken that this machine cannot have used. */
   #believed({ uptimeMilliseconds, cpuMicroseconds, ...told }: GuestUsage): UseReading {
     const { cpus, memoryMiB, volumeGiB } = this.#options.size;
-    const livedMilliseconds = performance.now() - this.#madeAtMilliseconds;
-    const mostCpuMilliseconds = Math.round(cpus * (livedMilliseconds + toleratedMilliseconds));
     const mostTraffic = (counted = 0) => counted * toleratedTraffic.times + toleratedTraffic.bytes;
     const use: ResourceUse = {
-      cpuMilliseconds: Math.min(Math.round(cpuMicroseconds / 1000), mostCpuMilliseconds),
+      cpuMilliseconds: this.#believedProcessors(Math.round(cpuMicroseconds / 1000), cpus),
       memoryBytes: Math.min(told.memoryBytes, memoryMiB * mebibyte),
       volumeBytes: Math.min(told.volumeBytes, volumeGiB * 1024 * mebibyte),
       receivedBytes: Math.min(told.receivedBytes, mostTraffic(this.#host?.use.receivedBytes)),
       sentBytes: Math.min(told.sentBytes, mostTraffic(this.#host?.use.sentBytes)),
     };
     return { use, atMilliseconds: uptimeMilliseconds };
+  }
+
+  /** No more than the processors can have done since the machine was made, and since its guest was first asked. */
+  #believedProcessors(toldMilliseconds: number, cpus: number): number {
+    const now = performance.now();
+    const mostSince = ({ cpuMilliseconds, atMilliseconds }: ProcessorTime) =>
+      Math.round(cpuMilliseconds + cpus * (now - atMilliseconds + toleratedMilliseconds));
+    const cpuMilliseconds = Math.min(
+      toldMilliseconds,
+      mostSince(this.#made),
+      mostSince(this.#first ?? this.#made),
+    );
+    this.#first ??= { cpuMilliseconds, atMilliseconds: now };
+    return cpuMilliseconds;
   }
 }
