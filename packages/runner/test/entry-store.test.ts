@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { EntryStore, type EntryStoreOptions } from '../src/dependency-cache/entry-store.ts';
+import { SmallDisk } from '../src/testing/small-disk.ts';
 
 const day = 24 * 60 * 60 * 1000;
 let folder: string;
@@ -139,3 +140,23 @@ test('an entry that nobody has read for a month is dropped; reading it keeps it'
   await store.makeRoom();
   expect(await readdir(folder)).toHaveLength(2);
 });
+
+test.runIf(process.getuid?.() === 0)(
+  'an entry whose record finds the disk full is none, and can be kept once there is room',
+  async () => {
+    await using disk = await SmallDisk.mount(4);
+    const failures: unknown[] = [];
+    const store = await openStore({ folder: disk.path, failed: (error) => failures.push(error) });
+    const file = await store.newFile();
+    await writeFile(file, 'packages');
+    await disk.fill();
+    await store.keep(file, named('npm-1'));
+    await store.settled();
+    expect(failures).toEqual([expect.objectContaining({ code: 'ENOSPC' })]);
+    await disk.free();
+    expect(await readdir(disk.path)).toEqual([]);
+    expect(await keep(store, 'npm-1', 'packages')).toBe(true);
+    await store.settled();
+    expect(await contentOf(store, 'npm-1')).toBe('packages');
+  },
+);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, truncate } from 'node:fs/promises';
+import { readdir, rm, truncate } from 'node:fs/promises';
 import { type FrameFromExecutor, maximumPieceBytes } from '@slipway/core';
 import { expect, test } from 'vitest';
 import { grant, inRun, key, otherKey, paths, previewGrant, startedSetting } from './run-cache-setting.ts';
@@ -113,6 +113,17 @@ test('an archive above the largest size is refused at once, and the rest of it i
   });
   expect(finish.outcome).toBe('succeeded');
   expect(await restoring(setting, grant())).toBeUndefined();
+});
+
+test('an archive that no file can be made for is refused, and the run succeeds', async () => {
+  await using setting = await startedSetting();
+  const finish = await inRun(setting, grant(), async (executor) => {
+    await executor.restore();
+    await rm(`${setting.directory}/dependency-cache`, { recursive: true });
+    const refused = await executor.save(randomBytes(maximumPieceBytes * 2));
+    expect(refused).toMatchObject({ entryBytes: null, reason: expect.stringContaining('ENOENT') });
+  });
+  expect(finish.outcome).toBe('succeeded');
 });
 
 test('an archive that was not finished is no entry', async () => {

@@ -93,7 +93,7 @@ export class EntryStore {
       await rm(file, { force: true });
     }
     const settling = this.#settle(id, identity)
-      .catch(this.#options.failed)
+      .catch((error: unknown) => this.#giveUp(id, error))
       .finally(() => this.#settling.delete(id));
     this.#settling.set(id, settling);
     return true;
@@ -131,9 +131,16 @@ export class EntryStore {
   async #settle(id: string, identity: EntryIdentity): Promise<void> {
     const record = this.#recordPath(id);
     await flushToDisk(this.#contentPath(id));
-    await writeFile(`${record}.new`, JSON.stringify(identity), { flush: true });
-    await rename(`${record}.new`, record);
+    await writeFile(newRecordPath(record), JSON.stringify(identity), { flush: true });
+    await rename(newRecordPath(record), record);
     await this.makeRoom();
+  }
+
+  /** Without a record it would be no entry, and in the way of the next one of its name. */
+  async #giveUp(id: string, error: unknown): Promise<void> {
+    await rm(newRecordPath(this.#recordPath(id)), { force: true });
+    if (!existsSync(this.#recordPath(id))) await this.#drop(id);
+    this.#options.failed(error);
   }
 
   async #look(id: string): Promise<{ readAt: number; bytes: number } | undefined> {
@@ -165,6 +172,10 @@ export class EntryStore {
 /** What a file takes on the disk; its holes take nothing. */
 export async function allocatedBytes(file: string): Promise<number> {
   return (await stat(file)).blocks * 512;
+}
+
+function newRecordPath(record: string): string {
+  return `${record}.new`;
 }
 
 async function flushToDisk(path: string): Promise<void> {

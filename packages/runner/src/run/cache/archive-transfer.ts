@@ -11,6 +11,12 @@ export interface ArchiveTransferOptions {
   readonly entryIsUnusable: () => Promise<void>;
 }
 
+interface WrittenArchive {
+  readonly path: string;
+  readonly file: FileHandle;
+  bytes: number;
+}
+
 /**
  * Entries as archives that the executor packs and unpacks. Their bytes travel over its channel: one piece for each that
  * it asks for, and each piece that it sends is on the disk before more is read.
@@ -20,7 +26,7 @@ export class ArchiveTransfer implements EntryTransfer {
   readonly #options: ArchiveTransferOptions;
   #reading: FileHandle | undefined;
   #taking: 'nothing' | 'pieces' | 'no-more' = 'nothing';
-  #writing: { readonly path: string; readonly file: FileHandle; bytes: number } | undefined;
+  #writing: WrittenArchive | undefined;
   #complete: string | undefined;
 
   constructor(options: ArchiveTransferOptions) {
@@ -73,16 +79,13 @@ export class ArchiveTransfer implements EntryTransfer {
     // Still on its way when it was refused.
     if (this.#taking === 'no-more') return;
     const { store } = this.#options;
-    if (this.#writing === undefined) {
-      const path = await store.newFile();
-      this.#writing = { path, file: await open(path, 'w'), bytes: 0 };
-    }
-    const writing = this.#writing;
-    writing.bytes += bytes.length;
-    if (writing.bytes > store.maximumEntryBytes) {
-      return this.#refuse(`it is larger than ${store.maximumEntryBytes} bytes`);
-    }
+    let writing: WrittenArchive;
     try {
+      writing = this.#writing ??= await newArchive(store);
+      writing.bytes += bytes.length;
+      if (writing.bytes > store.maximumEntryBytes) {
+        return this.#refuse(`it is larger than ${store.maximumEntryBytes} bytes`);
+      }
       await writing.file.writeFile(bytes);
     } catch (error) {
       return this.#refuse(
@@ -116,4 +119,9 @@ export class ArchiveTransfer implements EntryTransfer {
     await writing?.file.close();
     if (writing !== undefined) await rm(writing.path, { force: true });
   }
+}
+
+async function newArchive(store: EntryStore): Promise<WrittenArchive> {
+  const path = await store.newFile();
+  return { path, file: await open(path, 'w'), bytes: 0 };
 }
