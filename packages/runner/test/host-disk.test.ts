@@ -121,7 +121,23 @@ describe.runIf(isRoot)('the disk of the host is full when a run', () => {
     const sandbox = await setting.sandboxAtWork();
     await disk.fill();
     sandbox.say(succeeded);
-    expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'succeeded' });
+    const finish = await eventually(() => run.finish);
+    expect(finish).toMatchObject({ outcome: 'succeeded' });
+    expect(finish).not.toHaveProperty('cause');
+    await disk.free();
+    await runGoesWell(setting, 2);
+  });
+
+  test('finishes with lines of its own: it ends as it ended, at once and without them', async () => {
+    await using setting = await RunSetting.create(disk.path);
+    const run = setting.server.queue();
+    await setting.start();
+    const sandbox = await setting.sandboxAtWork();
+    await disk.fill();
+    const consoleLines = Array.from({ length: 90 }, (_, index) => `${index} `.padEnd(80, 'x'));
+    sandbox.exit({ cause: 'guest-panic', message: consoleLines.join('\n') });
+    expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'failed', cause: 'guest-panic' });
+    expect(run.text.join('\n')).not.toContain(consoleLines[0]);
     await disk.free();
     await runGoesWell(setting, 2);
   });
