@@ -121,6 +121,20 @@ describe('an image that is here already', () => {
     expect(registry.requests(/./)).toBe(before);
   });
 
+  test('is not for who only names its digest, in an index of his own', async () => {
+    const { digest } = await images.resolve(reference, { credentials: right });
+    await using faulty = await startFaultyRegistry(registry.host);
+    const mediaType = 'application/vnd.oci.image.index.v1+json';
+    const platform = { os: 'linux', architecture: 'amd64' };
+    const manifests = [
+      { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest, size: 1, platform },
+    ];
+    const body = { schemaVersion: 2, mediaType, manifests };
+    faulty.fail(/manifests\/lure/, [{ status: 200, headers: { 'content-type': mediaType }, body }], true);
+    await expect(images.resolve(`${faulty.host}/team/private:lure`)).rejects.toThrow(refused);
+    expect(faulty.asked.some((path) => path.endsWith(digest))).toBe(true);
+  });
+
   test('under the name of another repository is one that its registry has to know', async () => {
     const byDigest = (await digestReference()).replace('team/private', 'team/other');
     await expect(images.resolve(byDigest, { credentials: right })).rejects.toThrow('does not have it');

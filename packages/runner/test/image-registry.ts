@@ -86,6 +86,26 @@ export async function pushImage(
   return push(folder, target, { layers: [layerOf(entries)], architecture, config: { Env: environment } });
 }
 
+/** Pushes an index: one image for each platform, of those that the repository has. */
+export async function pushIndex(
+  repository: string,
+  tag: string,
+  entries: readonly { architecture: string; digest: string; size: number }[],
+): Promise<void> {
+  const [host = '', ...path] = repository.split('/');
+  const mediaType = 'application/vnd.oci.image.index.v1+json';
+  const manifests = entries.map(({ architecture, digest, size }) => ({
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    ...{ digest, size, platform: { os: 'linux', architecture } },
+  }));
+  const answer = await fetch(`http://${host}/v2/${path.join('/')}/manifests/${tag}`, {
+    method: 'PUT',
+    headers: { 'content-type': mediaType },
+    body: JSON.stringify({ schemaVersion: 2, mediaType, manifests }),
+  });
+  if (!answer.ok) throw new Error(`the registry refused the index: ${answer.status} ${await answer.text()}`);
+}
+
 /** Mounts an EROFS file and copies what it holds to `target`. Needs root. */
 export async function extractErofs(erofsPath: string, target: string): Promise<void> {
   const mountPoint = `${target}.mount`;

@@ -18,7 +18,14 @@ import { startFaultyRegistry } from '../src/testing/faulty-registry.ts';
 import { usersOf } from '../src/testing/folder-users.ts';
 import { type LayerEntry, layerOf } from '../src/testing/layers.ts';
 import { writeOciImage } from '../src/testing/oci-image.ts';
-import { extractErofs, push, pushImage, startRegistry, type TestRegistry } from './image-registry.ts';
+import {
+  extractErofs,
+  push,
+  pushImage,
+  pushIndex,
+  startRegistry,
+  type TestRegistry,
+} from './image-registry.ts';
 
 /** Resolves an image, says so, and holds it for as long as its input stays open. */
 const resolver = join(import.meta.dirname, 'fixtures/image-resolver.ts');
@@ -128,6 +135,10 @@ test('an image for several platforms is pulled for this one, and refused with th
   ]);
   await pushIndex(repository, 'arm-only', [{ architecture: 'arm64', ...digests.arm64 }]);
   expect((await images.resolve(`${repository}:both`)).digest).toBe(digests.amd64.digest);
+  // That it is here is known by its digest, which the tag's index says.
+  const asked = registry.requests(/\/manifests\//);
+  expect((await images.resolve(`${repository}:both`)).digest).toBe(digests.amd64.digest);
+  expect(registry.requests(/\/manifests\//)).toBe(asked + 1);
   const { digest: both } = await manifestOf(`${repository}:both`);
   expect((await images.resolve(`${repository}@${both}`)).digest).toBe(digests.amd64.digest);
   const before = registry.requests(/./);
@@ -148,25 +159,6 @@ async function copyManifest(from: string, to: string): Promise<{ digest: string;
   const tls = ['--src-tls-verify=false', '--dest-tls-verify=false'];
   await runCommand(['skopeo', 'copy', ...tls, `docker://${from}`, `docker://${to}`]);
   return manifestOf(to);
-}
-
-async function pushIndex(
-  repository: string,
-  tag: string,
-  entries: readonly { architecture: string; digest: string; size: number }[],
-): Promise<void> {
-  const [host = '', ...path] = repository.split('/');
-  const mediaType = 'application/vnd.oci.image.index.v1+json';
-  const manifests = entries.map(({ architecture, digest, size }) => ({
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
-    ...{ digest, size, platform: { os: 'linux', architecture } },
-  }));
-  const answer = await fetch(`http://${host}/v2/${path.join('/')}/manifests/${tag}`, {
-    method: 'PUT',
-    headers: { 'content-type': mediaType },
-    body: JSON.stringify({ schemaVersion: 2, mediaType, manifests }),
-  });
-  if (!answer.ok) throw new Error(`the registry refused the index: ${answer.status} ${await answer.text()}`);
 }
 
 describe('conversion', () => {

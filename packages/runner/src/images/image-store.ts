@@ -11,12 +11,12 @@ import { readRecord } from './image-record.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
 import { readLocalDigest } from './local-images.ts';
 import { makeImage } from './make-image.ts';
-import { readLayout } from './oci-layout.ts';
+import { type ImageManifest, readLayout } from './oci-layout.ts';
 import { type PreparationFailure, PreparationFailures } from './preparation-failures.ts';
 import { keepLayers, pull } from './pull.ts';
 import { hostNetwork, type PullNetwork } from './pull-network.ts';
 import { parseReference, type RegistrySource } from './reference.ts';
-import { type FoundImage, Registry, type Request } from './registry.ts';
+import { Registry, type Request } from './registry.ts';
 import { type RegistryLogins, registryLogins } from './registry-login.ts';
 import { deviceName, recordName, StoreFolder } from './store-folder.ts';
 
@@ -69,6 +69,11 @@ export interface ImageStoreOptions {
   /** A registry that sends nothing for so long has stopped. */
   readonly stallMilliseconds?: number;
   readonly conversionLimits?: ConversionLimits;
+}
+
+interface ImageToFetch {
+  readonly digest: string;
+  readonly manifest: ImageManifest;
 }
 
 export const usualLimitBytes = 50 * 1024 ** 3;
@@ -145,13 +150,21 @@ class CachedImages implements ImageStore {
     await this.#holders.close();
   }
 
+  /** A digest stands for the same content for ever: what is here needs no registry. */
+  async #holdKnown(request: Request): Promise<HeldImage | undefined> {
+    const { digest } = request.source;
+    if (digest === undefined) return undefined;
+    return this.#holdAllowed(request, (await this.#meaningOf(digest)) ?? digest);
+  }
+
   /**
-   * A digest stands for the same content for ever: what is here needs no registry. But it is for those alone whom the
-   * registry lets have it: the host, and a login that it has let have it before.
+   * What is here is for those alone whom the registry lets have it: the host, and a login that it has let have it before.
+   * That it names the digest is not enough: anybody's registry can.
    */
-  async #holdKnown({ reference, source, credentials }: Request): Promise<HeldImage | undefined> {
-    if (source.digest === undefined) return undefined;
-    const digest = (await this.#meaningOf(source.digest)) ?? source.digest;
+  async #holdAllowed(
+    { reference, source, credentials }: Request,
+    digest: string,
+  ): Promise<HeldImage | undefined> {
     const record = await readRecord(this.#store.device(digest));
     if (!record) return undefined;
     const isOpen = record.openRepository === source.repository;
@@ -162,13 +175,16 @@ class CachedImages implements ImageStore {
   async #fetch(request: Request, options: ResolveOptions): Promise<HeldImage> {
     const { reference, source, credentials } = request;
     const found = await this.#registry.find(request);
-    this.#admitted.add(admission(source, found.digest, credentials));
     if (source.digest !== undefined && source.digest !== found.digest) {
       await this.#remember(source.digest, found.digest);
     }
+    const known = await this.#holdAllowed(request, found.digest);
+    if (known) return known;
+    const image = { digest: found.digest, manifest: await found.manifest() };
+    this.#admitted.add(admission(source, image.digest, credentials));
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
-      const isNew = await this.#make(request, found, options);
-      const held = await this.#hold(reference, found.digest);
+      const isNew = await this.#make(request, image, options);
+      const held = await this.#hold(reference, image.digest);
       if (held && isNew) await this.#makeRoom();
       if (held) return held;
     }
@@ -178,7 +194,7 @@ class CachedImages implements ImageStore {
     );
   }
 
-  async #make(request: Request, found: FoundImage, { progress, signal }: ResolveOptions): Promise<boolean> {
+  async #make(request: Request, found: ImageToFetch, { progress, signal }: ResolveOptions): Promise<boolean> {
     const { reference, source, credentials } = request;
     const { conversionLimits: limits, stallMilliseconds = usualStallMilliseconds, report } = this.#options;
     const openRepository = credentials === null ? source.repository : null;

@@ -27,7 +27,8 @@ export interface Request {
 export interface FoundImage {
   /** Of the manifest for linux/amd64. */
   readonly digest: string;
-  readonly manifest: ImageManifest;
+  /** Asks the registry for it, where that was not needed to find it. Throws `ImageUnavailableError`. */
+  manifest(): Promise<ImageManifest>;
 }
 
 /** Asks registries, with skopeo. */
@@ -40,17 +41,23 @@ export class Registry {
     this.#logins = logins;
   }
 
-  /** The manifest for linux/amd64 behind a reference. Throws `ImageUnavailableError`. */
+  /** The image for linux/amd64 behind a reference. Throws `ImageUnavailableError`. */
   async find(request: Request): Promise<FoundImage> {
     const { reference, source } = request;
     const raw = await this.#ask(request, source.digest ?? source.tag);
     const index = imageIndex.safeParse(parse(raw));
-    if (!index.success) return checked(reference, raw);
+    if (!index.success) {
+      const manifest = checked(reference, raw);
+      return { digest: digestOf(raw), manifest: async () => manifest };
+    }
     const platforms = index.data.manifests.flatMap(({ digest, platform }) =>
       platform && platform.os !== 'unknown' ? [{ digest, ...platform }] : [],
     );
     const ours = platforms.find(({ os, architecture }) => os === 'linux' && architecture === 'amd64');
-    if (ours) return checked(reference, await this.#ask(request, ours.digest));
+    if (ours) {
+      const { digest } = ours;
+      return { digest, manifest: async () => checked(reference, await this.#ask(request, digest)) };
+    }
     const offered = platforms.map(({ os, architecture }) => `${os}/${architecture}`).join(', ');
     throw new ImageUnavailableError(
       reference,
@@ -132,7 +139,7 @@ function parse(raw: string): unknown {
   }
 }
 
-function checked(reference: string, raw: string): FoundImage {
+function checked(reference: string, raw: string): ImageManifest {
   const parsed = imageManifest.safeParse(parse(raw));
   if (!parsed.success) {
     throw new ImageUnavailableError(
@@ -155,7 +162,7 @@ function checked(reference: string, raw: string): FoundImage {
       `it has ${manifest.layers.length} layers, more than the ${maximumLayers} allowed; put some together.`,
     );
   }
-  return { digest: digestOf(raw), manifest };
+  return manifest;
 }
 
 /** The digest of a manifest is that of its bytes. */
