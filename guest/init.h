@@ -87,6 +87,12 @@ int shortages_descriptor(void);
 void shortages_read(void);
 void shortages_report(void);
 
+/* thrashing.c */
+/* Called each second, or when `elapsed_seconds` have gone by. */
+void thrashing_look(int elapsed_seconds);
+/* Whether the kernel was told to kill a process because the container had no memory for what it executes. */
+bool thrashing_killed(void);
+
 /* container.c */
 void container_prepare(void);
 /* `end_mark` is written to the container's channel when nobody of the container can write to it any more. */

@@ -38,7 +38,7 @@ static bool read_killed_process(char *line, struct killed_process *killed) {
   *end = '\0';
   snprintf(killed->name, sizeof killed->name, "%s", name + 1);
   killed->kibibytes = number_after(end + 1, "anon-rss:");
-  killed->of_container = strstr(line, "Memory cgroup out of memory") != NULL;
+  killed->of_container = strstr(line, "Memory cgroup out of memory") != NULL || thrashing_killed();
   return true;
 }
 

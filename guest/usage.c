@@ -1,4 +1,4 @@
-/* What the container uses, when asked; and what a volume that is almost full was filled with, looked at each second. */
+/* What the container uses, when asked; and each second a look at what is about to run out. */
 #include "init.h"
 
 #include <stdio.h>
@@ -54,7 +54,8 @@ static void look_at_volume(struct volume_room room) {
 }
 
 void usage_watch(void) {
-  unsigned long long expirations;
-  while (read(timer, &expirations, sizeof expirations) > 0) continue;
-  if (container_has_started() && channel_has_room()) look_at_volume(mounts_volume_room());
+  unsigned long long seconds;
+  if (read(timer, &seconds, sizeof seconds) != sizeof seconds || !container_has_started()) return;
+  thrashing_look((int)seconds);
+  if (channel_has_room()) look_at_volume(mounts_volume_room());
 }

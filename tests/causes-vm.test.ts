@@ -36,6 +36,18 @@ test(
 );
 
 test(
+  'a run that has no memory left for the programs that it executes ends: nobody waits for hours for it',
+  async () => {
+    // So small that in the end pages of files give way to it one by one, and are read again at once.
+    const command = `node -e 'const all = []; for (;;) all.push(Buffer.alloc(1 << 16, 1))'`;
+    const end = await endOf(await runs.deploy(command, { size: { memoryMiB: 512 } }));
+    expect(end).toMatchObject({ outcome: 'failed', cause: 'out-of-memory' });
+    expect(end.message).toMatch(/killed the process "node", .* at the memory limit of [34]\d\d MiB/);
+  },
+  timeoutMilliseconds,
+);
+
+test(
   'a machine that answers nobody any more is held to its time limits all the same',
   async () => {
     const deployment = await runs.deploy('echo "at work"; sleep 600', { timeLimits: { silenceSeconds: 10 } });
