@@ -8,6 +8,7 @@ import {
   berry,
   type CachedProject,
   go,
+  npm,
   pnpm,
   poetry,
   uv,
@@ -17,7 +18,7 @@ import {
 import { type PackageHost, startPackageHost } from './testing/package-host.ts';
 import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
-const tools = { yarn, berry, pnpm, uv, poetry, go };
+const tools = { npm, yarn, berry, pnpm, uv, poetry, go };
 
 let folder: string;
 let host: PackageHost;

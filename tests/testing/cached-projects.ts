@@ -56,6 +56,35 @@ const modulesRestored = {
   found: 'restored: 2',
 } as const;
 
+export function npm({ url }: PackageHost): CachedProject {
+  const resolved = (name: string, version: string) => `${url}/npm/${name}/-/${name}-${version}.tgz`;
+  const lock = {
+    name: 'p',
+    lockfileVersion: 3,
+    requires: true,
+    packages: {
+      '': { name: 'p', dependencies: { mkdirp: '0.5.6' } },
+      'node_modules/minimist': {
+        version: '1.2.8',
+        resolved: resolved('minimist', '1.2.8'),
+        integrity: minimistIntegrity,
+      },
+      'node_modules/mkdirp': {
+        version: '0.5.6',
+        resolved: resolved('mkdirp', '0.5.6'),
+        integrity: mkdirpIntegrity,
+        dependencies: { minimist: '^1.2.6' },
+        bin: { mkdirp: 'bin/cmd.js' },
+      },
+    },
+  };
+  const files = {
+    'package-lock.json': JSON.stringify(lock, undefined, 2),
+    '.npmrc': `registry=${url}/npm/\n`,
+  };
+  return { ...nodeProject('npm', files, modulesRestored), tools: [] };
+}
+
 export function yarn({ url }: PackageHost): CachedProject {
   const resolved = (name: string, version: string) => `${url}/npm/${name}/-/${name}-${version}.tgz`;
   const lock = `# yarn lockfile v1
