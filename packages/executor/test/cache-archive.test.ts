@@ -88,6 +88,14 @@ test('what was packed comes back: contents, modes, links of both kinds, at the s
   expect(await readFile(join(modules, `a-name-${'x'.repeat(150)}`), 'utf8')).toBe('long');
 });
 
+test('a folder that was not packed need not have a place', async () => {
+  const { modules, store } = await installed();
+  const pieces = await pack(modules);
+  await rmAll(modules, store);
+  await unpack(pieces, [modules, '/etc/hostname/of-others/cache']);
+  expect(await readFile(join(modules, 'package', 'index.js'), 'utf8')).toBe('module.exports = 1;\n');
+});
+
 test('what is there already stays, and the rest is added', async () => {
   const { modules, store } = await installed();
   const pieces = await pack(modules, store);

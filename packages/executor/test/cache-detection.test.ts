@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { CacheTransfer } from '@slipway/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import * as z from 'zod';
 import { CacheNotUsed } from '../src/cache/cache-not-used.ts';
 import { cachedFolders } from '../src/cache/cached-folders.ts';
 import { findLockFile } from '../src/cache/lock-file.ts';
@@ -223,10 +225,13 @@ describe('a run', () => {
   /** Runs with a cache that answers as `answer` says; a last pre-run command of ours ends it. */
   async function runWithCache(
     answer: { entry: 'none'; reason: string; mayBeSaved: boolean } | undefined,
+    cacheTransfer: CacheTransfer = 'archive',
+    environment: Record<string, string> = {},
   ): Promise<{ lines: readonly string[]; plan: readonly string[]; asked: object | undefined }> {
     await using executor = new ExecutorProcess();
-    const frame = program.frame({ preRunCommands: ['exit 9'], options: { cacheDependencies: true } });
-    executor.send({ ...frame, ...(answer && { cacheTransfer: 'archive' }) });
+    const options = { cacheDependencies: true };
+    const frame = program.frame({ preRunCommands: ['exit 9'], environment, options });
+    executor.send({ ...frame, ...(answer && { cacheTransfer }) });
     const question = executor.frame((each) => each.type === 'cache-restore' || each.type === 'result');
     const asked = await question;
     if (answer && asked.type === 'cache-restore') executor.send({ type: 'cache-restored', ...answer });
@@ -245,6 +250,19 @@ describe('a run', () => {
       'No cache to restore, skipping...',
       `Cache not used: ${reason}.`,
     ]);
+  });
+
+  test('whose disk cannot be mounted at a folder, as nobody can make that, does without that folder', async () => {
+    const answer = { entry: 'none', reason: 'of the test', mayBeSaved: true } as const;
+    const environment = {
+      npm_config_cache: '/etc/hostname/npm',
+      PULUMI_HOME: join(temporary.path, 'pulumi'),
+    };
+    const { asked } = await runWithCache(answer, 'device', environment);
+    expect(asked).toMatchObject({ type: 'cache-restore', key });
+    const { paths } = z.object({ paths: z.array(z.string()) }).parse(asked);
+    expect(paths).toHaveLength(3);
+    expect(paths).not.toContain(environment.npm_config_cache);
   });
 
   test('on a runner without a cache says so', async () => {

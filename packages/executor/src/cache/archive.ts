@@ -66,8 +66,11 @@ export async function unpackArchive(
 /** Moves what was unpacked below `staging` to its paths. What is there already stays. */
 export async function moveIntoPlace(paths: readonly string[], staging: string): Promise<void> {
   for (const path of paths) {
+    const unpacked = join(staging, path);
+    // What the run that packed did not have, this one may not be able to make a place for either.
+    if (!(await isFolder(unpacked))) continue;
     await mkdir(dirname(path), { recursive: true });
-    await merge(join(staging, path), path);
+    await merge(unpacked, path);
   }
 }
 

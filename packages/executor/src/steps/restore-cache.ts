@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CacheTransfer, cacheLimits } from '@slipway/core';
+import { cacheLimits } from '@slipway/core';
 import { moveIntoPlace, unpackArchive } from '../cache/archive.ts';
 import { type CacheConnection, patience } from '../cache/cache-connection.ts';
 import { CacheNotUsed } from '../cache/cache-not-used.ts';
@@ -38,9 +38,11 @@ export function restoreCache(cache: RunCache): Step {
 async function restore(context: StepContext, cache: RunCache, patient: AbortSignal): Promise<string> {
   const { connection, transfer } = context.cache;
   if (transfer === undefined) throw new CacheNotUsed('this runner keeps no cache');
-  const entry = await identifyEntry(context);
+  const wanted = await identifyEntry(context);
+  // Devices are mounted on folders that are there. An archive brings its own.
+  const entry = transfer === 'device' ? { ...wanted, paths: await madeFolders(wanted.paths) } : wanted;
   cache.entry = entry;
-  const answer = await askFor(entry, connection, transfer, patient);
+  const answer = await askFor(entry, connection, patient);
   cache.mayBeSaved = answer.mayBeSaved;
   if (answer.entry === 'none') throw new CacheNotUsed(answer.reason);
   if (answer.entry === 'archive') await unpack(context, entry, patient);
@@ -48,14 +50,21 @@ async function restore(context: StepContext, cache: RunCache, patient: AbortSign
   return answer.reason;
 }
 
-async function askFor(
-  { key, paths }: WantedEntry,
-  connection: CacheConnection,
-  transfer: CacheTransfer,
-  patient: AbortSignal,
-) {
-  // Devices are mounted on folders that are there. An archive brings its own.
-  if (transfer === 'device') for (const path of paths) await mkdir(path, { recursive: true });
+/** Those that are there or can be made. In the others no tool could install anything either. */
+async function madeFolders(paths: readonly string[]): Promise<string[]> {
+  const made: string[] = [];
+  for (const path of paths) {
+    const isThere = await mkdir(path, { recursive: true }).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) made.push(path);
+  }
+  if (made.length === 0) throw new CacheNotUsed(`none of its folders can be made (${paths.join(', ')})`);
+  return made;
+}
+
+function askFor({ key, paths }: WantedEntry, connection: CacheConnection, patient: AbortSignal) {
   return connection.ask({ type: 'cache-restore', key, paths: [...paths] }, 'cache-restored', patient);
 }
 
