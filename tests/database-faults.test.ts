@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
+import { git } from '../packages/executor/test/testing/git-server.ts';
 import { SmallDisk } from '../packages/runner/src/testing/small-disk.ts';
 import { until } from './testing/api.ts';
 import { chatter, numbersIn, upTo } from './testing/chatter.ts';
@@ -92,18 +93,32 @@ test('kill -9 of the database in the middle of a run and of `pulumi up` ends nei
   expect(slipway.server.output).toContain('The database serves again');
 }, 240_000);
 
+/** A command that waits until the repository of the run has this branch. */
+const untilBranch = (branch: string) =>
+  `until git ls-remote --exit-code origin ${branch} > /dev/null; do sleep 0.2; done`;
+const makeBranch = (branch: string) => git(join(slipway.directory, 'git', 'empty'), 'branch', branch);
+
+/** What the runner keeps of logs until it is stored. */
+const spooled = () =>
+  readdirSync(slipway.spools, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'utf8'))
+    .join('');
+
 describe('the disk of the database is full', () => {
   test('state is refused with the disk’s name, lines wait with the runner, reading goes on; with room all goes on', async () => {
     const stack = await slipway.makeStack('waits');
     const { folder, gate } = await cellByCell('full', 3);
-    const run = await stack.deploy(chatter(15_000));
-    await run.logged(/^line 1000$/);
+    // It writes while the disk is full, and its update, which needs room, begins when there is some again.
+    const run = await stack.deploy(untilBranch('is-full'), chatter(15_000), untilBranch('has-room'));
+    await run.logged(/its job was delivered/);
     const up = user.start(folder, 'up', '--yes', '--skip-preview').finished;
     await reached(gate(1));
     await writeFile(gate(1), '');
     await reached(gate(2));
     const acknowledged = await run.log();
     await disk.fill(40);
+    await makeBranch('is-full');
     await writeFile(gate(2), '');
     const { code, stdout, stderr } = await up;
     expect(code).not.toBe(0);
@@ -126,7 +141,14 @@ describe('the disk of the database is full', () => {
       () => /disk of the control plane's database is full/.test(slipway.server.output) || undefined,
     );
 
+    await until(
+      'all lines wait with the runner',
+      30_000,
+      () => spooled().includes('line 15000') || undefined,
+    );
+    expect(numbersIn(await run.log())).toEqual([]);
     await disk.free();
+    await makeBranch('has-room');
     expect(await run.finished()).toMatchObject({ outcome: 'succeeded' });
     expect(numbersIn(await run.log())).toEqual(upTo(15_000));
     await writeFile(gate(3), '');
