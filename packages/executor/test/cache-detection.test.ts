@@ -44,7 +44,7 @@ async function detect(
   const lockFile = await findLockFile(runtime, projectDirectory, top);
   const lockText = files[lockFile.path.slice(top.length + 1)] ?? '';
   const folders = cachedFolders(
-    { runtime, lockFile, lockText, projectDirectory },
+    { runtime, lockFile, lockText, projectDirectory, poetrySettings: files['poetry.toml'] ?? '' },
     { environment: { HOME: '/home/u', ...environment }, isRoot },
   );
   return {
@@ -100,7 +100,7 @@ describe('the tool, its key file and the folders that are kept', () => {
       'poetry',
       withOptions('python', 'toolchain: poetry'),
       { 'poetry.lock': poetryLock },
-      ['.venv', '/home/u/.cache/pypoetry'],
+      ['/home/u/.cache/pypoetry'],
     ],
     [
       'go',
@@ -161,6 +161,8 @@ describe('the tool, its key file and the folders that are kept', () => {
     ['/c', pnpmProject, { pnpm_config_cache_dir: '/c' }],
     ['/v', poetryProject, { POETRY_VIRTUALENVS_PATH: '/v' }],
     ['/c', poetryProject, { POETRY_CACHE_DIR: '/c' }],
+    ['.venv', poetryProject, { POETRY_VIRTUALENVS_IN_PROJECT: 'true' }],
+    ['.venv', { ...poetryProject, 'poetry.toml': '[virtualenvs]\nin-project = true\n' }, {}],
     ['/a/pkg/mod', goProject, { GOPATH: '/a:/b' }],
     ['/m', goProject, { GOMODCACHE: '/m', GOPATH: '/a' }],
     ['/c', goProject, { GOCACHE: '/c' }],

@@ -8,6 +8,8 @@ export interface CachedProject {
   /** Text of the lock file. */
   readonly lockText: string;
   readonly projectDirectory: string;
+  /** Texts of Poetry's own settings, those that count first at the start; empty for other tools. */
+  readonly poetrySettings: string;
 }
 
 /** Who installs, and what the tools are told. */

@@ -21,7 +21,7 @@ export function foldersOfTool(project: CachedProject, installer: Installer, home
     case 'uv':
       return [environment.UV_CACHE_DIR ?? join(cacheHome, 'uv')];
     case 'poetry':
-      return poetryFolders(environment, lockDirectory, cacheHome);
+      return poetryFolders(project, environment, cacheHome);
     case 'go':
       return [
         environment.GOMODCACHE ?? join(firstGoPath(environment, home), 'pkg', 'mod'),
@@ -79,11 +79,17 @@ function virtualEnvironment({ runtime, projectDirectory }: CachedProject): strin
   return typeof virtualenv === 'string' && virtualenv !== '' ? [resolve(projectDirectory, virtualenv)] : [];
 }
 
-/** Virtual environments are in the cache folder, in the project's, or where they were put. */
-function poetryFolders(environment: Environment, lockDirectory: string, cacheHome: string): string[] {
-  const { POETRY_VIRTUALENVS_PATH: virtualEnvironments } = environment;
+/**
+ * Virtual environments are in the cache folder, where they were put, or in the project's. The last only where that is
+ * said: once the folder is there, and a disk of the cache needs it to be, Poetry would use it.
+ */
+function poetryFolders(project: CachedProject, environment: Environment, cacheHome: string): string[] {
+  const { POETRY_VIRTUALENVS_PATH: virtualEnvironments, POETRY_VIRTUALENVS_IN_PROJECT } = environment;
+  const [, inSettings] =
+    /^\s*(?:virtualenvs\.)?in-project\s*=\s*(true|false)/m.exec(project.poetrySettings) ?? [];
+  const isInProject = /^(true|1)$/i.test(POETRY_VIRTUALENVS_IN_PROJECT ?? inSettings ?? '');
   return [
-    join(lockDirectory, '.venv'),
+    ...(isInProject ? [join(dirname(project.lockFile.path), '.venv')] : []),
     environment.POETRY_CACHE_DIR ?? join(cacheHome, 'pypoetry'),
     ...(virtualEnvironments === undefined ? [] : [virtualEnvironments]),
   ];
