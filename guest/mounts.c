@@ -60,12 +60,13 @@ static void mount_disk(const char *serial, const char *target, const char *type,
   mount_at(device, target, type, flags, data);
 }
 
-/* Node runs here and there in a file of 120 MB: of what the kernel reads around each place, 128 KiB, most is never used. */
+/* Node runs here and there in a file of 120 MB: of the 128 KiB that the kernel reads around each
+   place, most are never used. With 16, Node starts a tenth of a second later. */
 static void read_little_ahead(const char *serial) {
   char device[64], path[128];
   find_disk(serial, device, sizeof device);
   snprintf(path, sizeof path, "/sys/block/%s/queue/read_ahead_kb", device + strlen("/dev/"));
-  write_file(path, "16", 2);
+  write_file(path, "32", 2);
 }
 
 void mounts_read_only_disks(void) {

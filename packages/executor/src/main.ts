@@ -16,8 +16,9 @@ function main(): void {
   // A command of the run has no say in when the executor ends: only the runner has.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
-  // An emulated machine translates code when it first runs: one that waits for its job has the time for that.
-  const whileIdle = () => void rehearse();
+  // An emulated machine translates code when it first runs: one that waits for its job has the time for that. An image
+  // in which it fails, as there is no /tmp, is none the worse for it.
+  const whileIdle = () => void rehearse().catch(() => {});
   serveRunner(new RunnerConnection(openChannel(channelFileDescriptor)), whileIdle).then(
     () => process.exit(),
     (error) => {

@@ -1,55 +1,63 @@
-import { encodeFrame, type FrameToExecutor, maskPatterns } from '@slipway/core';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encodeFrame, type FrameToExecutor } from '@slipway/core';
 import type { Channel } from './channel.ts';
-import { StepLog } from './log/step-log.ts';
 import { RunnerConnection } from './runner-connection.ts';
 import { serveRunner } from './serve-runner.ts';
 
-const conversation: readonly FrameToExecutor[] = [
-  { type: 'cancel', graceSeconds: 0 },
-  {
-    type: 'job',
-    job: {
-      runId: 'rehearsal',
-      workflow: 'deployment',
-      stack: { organization: 'rehearsal', project: 'rehearsal', stack: 'rehearsal' },
-      operation: 'update',
-      deployment: { id: 'rehearsal', version: 1 },
-      jobToken: 'rehearsal',
-      consoleUrl: '',
-      source: { kind: 'git', repoUrl: 'http://rehearsal.invalid/', branch: 'main' },
-      environment: {},
-      preRunCommands: [],
-      options: {
-        skipInstallDependencies: false,
-        deleteAfterDestroy: false,
-        remediateIfDriftDetected: false,
-        cacheDependencies: false,
-      },
-      executorRootPath: '/',
-      secrets: ['rehearsal'],
+const jobAt = (executorRootPath: string): FrameToExecutor => ({
+  type: 'job',
+  job: {
+    runId: 'rehearsal',
+    workflow: 'deployment',
+    stack: { organization: 'rehearsal', project: 'rehearsal', stack: 'rehearsal' },
+    operation: 'update',
+    deployment: { id: 'rehearsal', version: 1 },
+    jobToken: 'rehearsal',
+    consoleUrl: '',
+    source: { kind: 'git', repoUrl: 'http://rehearsal.invalid/', branch: 'main' },
+    environment: {},
+    preRunCommands: [],
+    options: {
+      skipInstallDependencies: false,
+      deleteAfterDestroy: false,
+      remediateIfDriftDetected: false,
+      cacheDependencies: false,
     },
-    network: { gatewayUrl: 'http://rehearsal.invalid', extraCertificates: '', proxy: { noProxy: '' } },
-    imageEnvironment: {},
-    stepUser: { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' },
-    cacheTransfer: 'device',
+    executorRootPath,
+    secrets: ['rehearsal'],
   },
-];
+  network: { gatewayUrl: 'http://rehearsal.invalid', extraCertificates: '', proxy: { noProxy: '' } },
+  imageEnvironment: {},
+  stepUser: { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' },
+  cacheTransfer: 'device',
+});
 
 /**
- * Has a run that is cancelled before its first step, with nobody at the other end. V8 compiles functions, and zod its
- * schemas, when they are used first; what was used before a snapshot is taken is compiled in it.
+ * Has a run up to the first line of its first step, whose runner is gone then. Rejects when it does not come so far. V8 compiles functions, and zod its schemas,
+ * when they are used first; what was used before a snapshot is taken is compiled in it.
  */
 export async function rehearse(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'rehearsal-'));
+  const over = Promise.withResolvers<void>();
   async function* incoming(): AsyncGenerator<Buffer> {
-    for (const frame of conversation) yield encodeFrame(frame);
+    yield encodeFrame(jobAt(folder));
+    await over.promise;
   }
-  async function* output(): AsyncGenerator<Buffer> {
-    yield Buffer.from('rehearsal\n');
+  let lineWritten = false;
+  const channel: Channel = {
+    incoming: incoming(),
+    write: async (bytes) => {
+      if (bytes.includes('"type":"result"')) over.resolve();
+      lineWritten ||= bytes.includes('"type":"log"');
+      if (lineWritten) throw new Error('the rehearsal is over');
+    },
+  };
+  try {
+    await serveRunner(new RunnerConnection(channel));
+    if (!lineWritten) throw new Error('The rehearsal ended before its first line.');
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
-  const channel: Channel = { incoming: incoming(), write: async () => {} };
-  const connection = new RunnerConnection(channel);
-  const log = new StepLog(connection, maskPatterns(['rehearsal']), 0);
-  await log.write('rehearsal');
-  await log.copy([output()], () => {});
-  await serveRunner(connection);
 }
