@@ -1,4 +1,4 @@
-import { faultsOf, floodLog } from '../../tests/testing/log-flood.ts';
+import { describeRates, faultsOf, floodLog } from '../../tests/testing/log-flood.ts';
 import { SeparateSlipway } from '../../tests/testing/separate-slipway.ts';
 import type { Soak } from './soak.ts';
 
@@ -10,17 +10,18 @@ export const flood: Soak = {
   name: 'flood',
   usage: 'flood [seconds]',
   description:
-    'a run that floods its log loses no line before the limit, and no process grows by 64 MiB (a minute)',
+    'a run that floods its log loses no line before the limit, is not held up beyond it, and no process grows by 64 MiB (a minute)',
   async run([seconds = '60'], report) {
     await using slipway = await SeparateSlipway.start();
     const result = await floodLog(slipway, { seconds: Number(seconds), logMiB });
     for (const [process, mebibytes] of result.grownMiB) {
       if (mebibytes >= 1) report(`${process} grew by ${mebibytes.toFixed(0)} MiB`);
     }
-    const { kept, last, cut } = result;
+    const { kept, last, cut, rates } = result;
+    report(describeRates(rates));
     const written = Math.max(kept.length, last.at(-1) ?? 0);
     report(
-      `${written} lines of 100 bytes were written, ${kept.length} kept, then the last ${last.length}: ${cut.notice}`,
+      `${written} lines of at least 100 bytes were written, ${kept.length} kept, then the last ${last.length}: ${cut.notice}`,
     );
     if (cut.notice === '')
       throw new Error('The limit of the log was not reached: the host is too slow for this.');

@@ -60,9 +60,23 @@ const runAnswer = z.object({
   message: z.string().nullable(),
 });
 const logAnswer = z.object({
-  lines: z.array(z.object({ header: z.string().optional(), line: z.string().optional() })).default([]),
+  lines: z
+    .array(
+      z.object({
+        header: z.string().optional(),
+        line: z.string().optional(),
+        timestamp: z.string().transform((text) => new Date(text)),
+      }),
+    )
+    .default([]),
   nextToken: z.string().optional(),
 });
+
+/** A line of a log without its end, and when the sandbox read it. */
+export interface TimedLine {
+  readonly text: string;
+  readonly at: Date;
+}
 
 /** One deployment, as the API tells of it. */
 export class Deployment {
@@ -95,14 +109,18 @@ export class Deployment {
   async *follow(): AsyncGenerator<string, void> {
     for (let token: string | undefined = ''; token !== undefined; ) {
       const answer = await this.#readLog(token);
-      yield* answer.lines;
+      for (const { text } of answer.lines) yield text;
       token = answer.nextToken;
     }
   }
 
   /** The log of a run that has nothing more to say for now: because it is finished, or waits. */
   async log(): Promise<string[]> {
-    const lines: string[] = [];
+    return (await this.timedLog()).map(({ text }) => text);
+  }
+
+  async timedLog(): Promise<TimedLine[]> {
+    const lines: TimedLine[] = [];
     for (let token: string | undefined = ''; token !== undefined; ) {
       const answer = await this.#readLog(token);
       lines.push(...answer.lines);
@@ -125,10 +143,12 @@ export class Deployment {
     throw new Error(`The run ended without having logged ${pattern}:\n${lines.join('\n')}`);
   }
 
-  async #readLog(token: string): Promise<{ lines: string[]; nextToken: string | undefined }> {
+  async #readLog(token: string): Promise<{ lines: TimedLine[]; nextToken: string | undefined }> {
     const query = token === '' ? '' : `?continuationToken=${encodeURIComponent(token)}`;
     const answer = logAnswer.parse(await this.#api.expect('GET', `${this.#path}/logs${query}`));
-    const lines = answer.lines.flatMap(({ line }) => (line === undefined ? [] : [line.replace(/\n$/, '')]));
+    const lines = answer.lines.flatMap(({ line, timestamp }) =>
+      line === undefined ? [] : [{ text: line.replace(/\n$/, ''), at: timestamp }],
+    );
     return { lines, nextToken: answer.nextToken };
   }
 

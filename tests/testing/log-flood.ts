@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
-import type { Deployment } from './api.ts';
+import type { Deployment, TimedLine } from './api.ts';
 import { descendants } from './sandbox-processes.ts';
 import type { SeparateSlipway } from './separate-slipway.ts';
 
 /** Without what a process shares with others, beyond what it had when the flood began. */
 const mostGrowthMiB = 64;
+/** Of what the same writer puts through a pipe to a program that throws it away. */
+const leastShareOfReference = 0.15;
 
 export interface FloodResult {
   /** How much each process that was there when the flood began has grown at most, by its name and id; the largest first. */
@@ -15,13 +17,19 @@ export interface FloodResult {
   readonly last: readonly number[];
   /** What the log says about the cut, and how many lines are missing; empty and 0 where it was not cut. */
   readonly cut: { readonly notice: string; readonly missingLines: number };
+  /** Megabytes a second that came through up to the cut and behind it, and that the writer writes with nobody to wait for. */
+  readonly rates: { readonly untilCut: number; readonly behindCut: number; readonly reference: number };
 }
 
-const sampleMilliseconds = 200;
-/** With its number and the end of the line, 100 bytes. */
-const filling = 'x'.repeat(92);
+const sampleMilliseconds = 500;
+const referenceSeconds = 2;
+const lineBytes = 100;
+/** Numbered lines of at least 100 bytes, at many hundred megabytes a second. */
+const writer = `yes ${'x'.repeat(92)} | cat -n`;
+const writeFor = (seconds: number) => `timeout ${seconds} sh -c '${writer}'`;
+const reference = `${writeFor(referenceSeconds)} | LC_ALL=C dd of=/dev/null bs=64k 2>&1 | tail -n 1`;
 
-/** A run that writes numbered lines of 100 bytes for so many seconds, as fast as it can. */
+/** A run that writes numbered lines for so many seconds, as fast as it can; before and after it, the reference. */
 export async function floodLog(
   slipway: SeparateSlipway,
   { seconds, logMiB }: { readonly seconds: number; readonly logMiB: number },
@@ -29,7 +37,9 @@ export async function floodLog(
   const stack = await slipway.makeStack(`flood-${seconds}-${logMiB}`);
   await slipway.api.expect('PUT', `/api/slipway/stacks/${stack.name}/sandbox`, { logMiB });
   const run = await stack.deploy(
-    `echo "it begins"; sleep 2; timeout ${seconds} sh -c 'yes ${filling} | cat -n'; true`,
+    `echo "it begins"; sleep 2; ${reference}`,
+    `${writeFor(seconds)}; true`,
+    reference,
   );
   await run.logged(/^it begins$/);
   const before = privateMiB(slipway);
@@ -48,8 +58,9 @@ export async function floodLog(
 }
 
 /** What a flood should not have done. */
-export function faultsOf({ grownMiB, kept, last, cut }: FloodResult): string[] {
+export function faultsOf({ grownMiB, kept, last, cut, rates }: FloodResult): string[] {
   const [firstOfLast = 0] = last;
+  const share = rates.behindCut / rates.reference;
   return [
     ...[...grownMiB].flatMap(([process, mebibytes]) =>
       mebibytes < mostGrowthMiB ? [] : [`${process} grew by ${mebibytes.toFixed(0)} MiB`],
@@ -59,6 +70,9 @@ export function faultsOf({ grownMiB, kept, last, cut }: FloodResult): string[] {
     ...(cut.notice === '' || firstOfLast === kept.length + cut.missingLines + 1
       ? []
       : [`${cut.missingLines} lines are said to be missing between ${kept.length} and ${firstOfLast}`]),
+    ...(cut.notice === '' || share >= leastShareOfReference
+      ? []
+      : [`the writer was held back behind the cut to ${share.toFixed(3)} of what it can write`]),
   ];
 }
 
@@ -66,17 +80,54 @@ function isConsecutive(numbers: readonly number[], first: number): boolean {
   return numbers.every((number, index) => number === first + index);
 }
 
+/** Says how fast a flood was. */
+export function describeRates({ untilCut, behindCut, reference }: FloodResult['rates']): string {
+  const [until, behind, alone] = [untilCut, behindCut, reference].map((rate) => rate.toFixed(1));
+  const share = (behindCut / reference).toFixed(2);
+  return `${until} MB/s up to the limit, ${behind} MB/s beyond it: ${share} of the ${alone} MB/s that the writer puts into a pipe`;
+}
+
 async function readBack(run: Deployment): Promise<Omit<FloodResult, 'grownMiB'>> {
-  const log = await run.log();
-  const at = log.findIndex((line) => line.startsWith('[The log has reached its limit'));
-  const numbers = (lines: readonly string[]) =>
-    lines.flatMap((line) => /^\s*(\d+)\tx+$/.exec(line)?.[1] ?? []).map(Number);
-  const summary = log.map((line) => /^\[([\d,]+) lines of about/.exec(line)?.[1]).find((text) => text);
+  const log = await run.timedLog();
+  const at = log.findIndex(({ text }) => text.startsWith('[The log has reached its limit'));
+  const [until, behind] = at < 0 ? [log, []] : [log.slice(0, at), log.slice(at)];
+  const [kept, last] = [numberedLines(until), numberedLines(behind)];
+  const summary = log.flatMap(({ text }) => /^\[([\d,]+) lines of about/.exec(text)?.[1] ?? [])[0];
+  const numbers = (lines: readonly NumberedLine[]) => lines.map(({ number }) => number);
   return {
-    kept: numbers(at < 0 ? log : log.slice(0, at)),
-    last: numbers(at < 0 ? [] : log.slice(at)),
-    cut: { notice: log[at] ?? '', missingLines: Number(summary?.replaceAll(',', '') ?? 0) },
+    kept: numbers(kept),
+    last: numbers(last),
+    cut: { notice: log[at]?.text ?? '', missingLines: Number(summary?.replaceAll(',', '') ?? 0) },
+    rates: {
+      untilCut: rateBetween(kept[0], kept.at(-1)),
+      behindCut: rateBetween(kept.at(-1), last.at(-1)),
+      reference: Math.min(...log.flatMap(({ text }) => referenceRate(text) ?? [])),
+    },
   };
+}
+
+interface NumberedLine {
+  readonly number: number;
+  readonly at: Date;
+}
+
+function numberedLines(lines: readonly TimedLine[]): NumberedLine[] {
+  return lines.flatMap(({ text, at }) => {
+    const number = /^\s*(\d+)\tx+$/.exec(text)?.[1];
+    return number === undefined ? [] : [{ number: Number(number), at }];
+  });
+}
+
+/** In megabytes a second. */
+function rateBetween(first: NumberedLine | undefined, last: NumberedLine | undefined): number {
+  if (!first || !last) return 0;
+  return ((last.number - first.number) * lineBytes) / 1000 / (last.at.getTime() - first.at.getTime());
+}
+
+/** What `dd` says at its end, in megabytes a second. */
+function referenceRate(line: string): number | undefined {
+  const [, bytes, seconds] = /^(\d+) bytes .*copied, ([\d.]+) s,/.exec(line) ?? [];
+  return bytes === undefined ? undefined : Number(bytes) / 1e6 / Number(seconds);
 }
 
 /** Of the control plane, its database, the runner and its sandbox, without what is shared with other processes. */

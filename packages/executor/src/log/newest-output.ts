@@ -45,6 +45,7 @@ export class NewestOutput {
     );
     for (const { stream, bytes } of chunks.toSorted((one, other) => one.number - other.number)) {
       for (const line of stream.push(bytes)) lines.push(line);
+      freeBuffer(bytes);
     }
     const older = lines.slice(0, -mostLastLines);
     const leftOut = [...this.#tails.keys()].map((stream) => stream.takeLeftOut());
