@@ -5,8 +5,8 @@ const maximumClockDifferenceMilliseconds = 24 * 60 * 60 * 1000;
 
 /**
  * What an executor may say after it got its job, and in which order: one plan; then steps of that plan, each from
- * `not-started` over `running` to its end, and lines of them, all of them until the log is full; one result, and nothing after it. A sandbox is hostile:
- * anything else is a `ProtocolViolation`.
+ * `not-started` over `running` to its end, and lines of them, all of them until the log is full; one result, and nothing
+ * after it. A sandbox is hostile: anything else is a `ProtocolViolation`.
  */
 export class Conversation {
   #statuses: StepStatus[] | undefined;
