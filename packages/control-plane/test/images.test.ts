@@ -1,11 +1,15 @@
+import { randomBytes } from 'node:crypto';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import {
   type ImagesRequest,
   imageCredentialsResponse,
   imagesResponse,
+  maskPatterns,
   runnerContractPath,
 } from '@slipway/core';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { insufficientStorage } from '../src/http/errors.ts';
 import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
 
 let server: TestServer;
@@ -223,7 +227,67 @@ describe('why an image could not be made ready', () => {
     });
   });
 
+  test('is that its login cannot be opened, where that is so; images of other stacks are prepared all the same', async () => {
+    const { stack } = await stackWith('sealed', 'registry.test/sealed:1');
+    const { stack: whole } = await stackWith('whole', 'registry.test/whole:1');
+    await sql`
+      UPDATE deployment_settings SET settings = regexp_replace(settings, '"ciphertext":"[^"]*"', '"ciphertext":"AAAA"')
+      WHERE settings LIKE '%registry.test/sealed:1%'`.execute(server.server.controlPlane.db);
+    const path = `${stack.replace('/api/', '/api/slipway/')}/executor-image`;
+    expect(await server.call('GET', path)).toMatchObject({
+      status: 409,
+      body: { message: expect.stringContaining('The login of the executor image cannot be opened') },
+    });
+    expect(await stackImage(whole)).toMatchObject({ reference: 'registry.test/whole:1' });
+    expect((await wanted())?.images.map(({ reference }) => reference)).toContain('registry.test/whole:1');
+  });
+
+  test('is told of the hundred runners that were there last, however many there are', async () => {
+    const { stack, id } = await stackWith('crowd', 'registry.test/crowd:1');
+    const { db } = server.server.controlPlane;
+    const told = (imageId: string) => JSON.stringify([failure('another', 'x'), failure(imageId, 'refused')]);
+    await sql`
+      INSERT INTO runners (pool_id, hostname, address, process_id, platform, version, isolation, slots, image_failures)
+      SELECT pool_id, 'crowd-' || number, address, process_id, platform, version, isolation, slots,
+        CASE WHEN number % 2 = 0 THEN ${told(id)} ELSE ${told('a-third')} END
+      FROM runners, generate_series(1, 300) number WHERE id = ${runner.runnerId}`.execute(db);
+    const { failures } = (await stackImage(stack)) as { failures: { hostname: string; problem: string }[] };
+    expect(failures).toHaveLength(100);
+    expect(new Set(failures.map(({ problem }) => problem))).toEqual(new Set(['refused']));
+    await sql`DELETE FROM runners WHERE hostname LIKE 'crowd-%'`.execute(db);
+  });
+
+  test('is not taken while the disk of the database is all but full, and what is wanted is told all the same', async () => {
+    const { id } = await stackWith('no-room', 'registry.test/no-room:1');
+    const { database } = server.server.controlPlane;
+    const room = vi.spyOn(database, 'requireRoom').mockRejectedValue(insufficientStorage('full'));
+    await expect(wanted({ failures: [failure(id, 'refused')] })).rejects.toThrow('507');
+    expect((await wanted())?.images.map((each) => each.id)).toContain(id);
+    room.mockRestore();
+  });
+
+  test('keeps nobody waiting while long passwords are looked for in it', async () => {
+    const login = (index: number) => ({
+      username: 'robot',
+      password: { secret: randomBytes(24_000).toString('hex') + index },
+    });
+    const ids: string[] = [];
+    for (let index = 0; index < 20; index += 1) {
+      ids.push((await stackWith(`long-${index}`, 'registry.test/long:1', login(index))).id);
+    }
+    const { password } = login(0);
+    const startedAt = performance.now();
+    maskPatterns([password.secret]);
+    const ofOneMilliseconds = performance.now() - startedAt;
+    const longest = monitorEventLoopDelay({ resolution: 1 });
+    longest.enable();
+    await wanted({ failures: ids.map((id) => failure(id, 'refused')) });
+    longest.disable();
+    expect(longest.max / 1e6).toBeLessThan(4 * ofOneMilliseconds);
+  });
+
   test.each([
+    ['twice about the same image', [failure('a', 'x'), failure('a', 'y')]],
     ['more failures than anybody reads', Array.from({ length: 101 }, (_, index) => failure(`${index}`, 'x'))],
     ['a novel', [failure('a', 'x'.repeat(2001))]],
   ])('is refused when it is %s', async (_name, failures) => {

@@ -134,8 +134,16 @@ export const imagesRequest = z.object({
   runnerId: z.string(),
   knownRevision: z.string().max(100).nullable(),
   waitSeconds: z.number().min(0).max(30),
-  /** Those of the known images that are not ready since making them so failed; replaced as a whole at each call. */
-  failures: z.array(imageFailure).max(maximumImageFailures).default([]),
+  /**
+   * Those of the known images that are not ready since making them so failed, each once; replaced as a whole at each call.
+   */
+  failures: z
+    .array(imageFailure)
+    .max(maximumImageFailures)
+    .refine((failures) => new Set(failures.map(({ imageId }) => imageId)).size === failures.length, {
+      message: 'an image is named twice',
+    })
+    .default([]),
 });
 export type ImagesRequest = z.infer<typeof imagesRequest>;
 /** An image that somebody may run one day, and the login that its settings name. */

@@ -2,7 +2,9 @@ import { createHmac } from 'node:crypto';
 import { openedSettings, type WantedImage } from '@slipway/core';
 import { sql } from 'kysely';
 import type { ControlPlane } from '../control-plane.ts';
+import { conflict } from '../http/errors.ts';
 import type { PoolRecord } from '../pools/index.ts';
+import { AuthenticationFailed } from '../secrets/index.ts';
 import { DeploymentSecrets } from './sealing.ts';
 import { findSettings } from './settings.ts';
 
@@ -40,13 +42,20 @@ export async function imagesOfPool(
   return [...images.values()];
 }
 
-/** The executor image that the settings of a stack name; undefined when they name none. */
+/** The executor image that the settings of a stack name; undefined when they name none. Throws 409 where its login is damaged. */
 export async function imageOfStack(
   { db, masterKey }: Pick<ControlPlane, 'db' | 'masterKey'>,
   stackId: string,
 ): Promise<WantedImage | undefined> {
   const revision = await findSettings(db, stackId);
-  return opened(masterKey, stackId, revision?.settings.executorContext?.executorImage);
+  try {
+    return opened(masterKey, stackId, revision?.settings.executorContext?.executorImage);
+  } catch (error) {
+    if (!(error instanceof AuthenticationFailed)) throw error;
+    throw conflict(
+      'Conflict: The login of the executor image cannot be opened, as what is stored of it was not made for this stack. Save it anew in the deployment settings.',
+    );
+  }
 }
 
 function opened(masterKey: Buffer, stackId: string, executorImage: unknown): WantedImage | undefined {

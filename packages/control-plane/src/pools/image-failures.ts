@@ -1,6 +1,5 @@
-import { type ImageFailure, imageFailure } from '@slipway/core';
+import type { ImageFailure } from '@slipway/core';
 import { sql } from 'kysely';
-import * as z from 'zod';
 import type { Database } from '../database/database.ts';
 import { isOnline } from './administration.ts';
 
@@ -22,21 +21,21 @@ export interface ImageFailureOfRunner {
   readonly failedAt: string;
 }
 
-/** What the runners of a pool that are there now have told of an image. */
+/** Nobody reads what more runners say. */
+const maximumRunners = 100;
+
+/** What the runners of a pool that are there now have told of an image: those that were seen last. */
 export async function imageFailuresInPool(
   db: Database,
   poolId: string,
   imageId: string,
 ): Promise<readonly ImageFailureOfRunner[]> {
-  const { rows } = await sql<{ hostname: string; failures: string }>`
-    SELECT r.hostname, r.image_failures AS failures FROM runners r
-    WHERE r.pool_id = ${poolId} AND r.image_failures <> '[]' AND ${isOnline}
-    ORDER BY r.last_seen_at DESC LIMIT 1000`.execute(db);
-  return rows.flatMap(({ hostname, failures }) =>
-    z
-      .array(imageFailure)
-      .parse(JSON.parse(failures))
-      .filter((failure) => failure.imageId === imageId)
-      .map(({ problem, failedAt }) => ({ hostname, problem, failedAt })),
-  );
+  // Runners tell of up to a hundred images each: what they say of others stays in the database.
+  const { rows } = await sql<ImageFailureOfRunner>`
+    SELECT r.hostname, failure ->> 'problem' AS problem, failure ->> 'failedAt' AS "failedAt"
+    FROM runners r, jsonb_array_elements(r.image_failures::jsonb) failure
+    WHERE r.pool_id = ${poolId} AND position(${imageId} IN r.image_failures) > 0
+      AND failure ->> 'imageId' = ${imageId} AND ${isOnline}
+    ORDER BY r.last_seen_at DESC LIMIT ${maximumRunners}`.execute(db);
+  return rows;
 }

@@ -95,6 +95,7 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     { ...call('images', poolToken), body: imagesRequest },
     async ({ principal: pool, body, reply }) => {
       await knownRunner(pool, body.runnerId);
+      if (body.failures.length > 0) await controlPlane.database.requireRoom();
       const gone = AbortSignal.any([closing.signal, hungUp(reply)]);
       return waitForImages({ controlPlane, workflows, wakeUp }, pool, body, gone);
     },
