@@ -80,18 +80,18 @@ void network_up(void);
 /* identity.c: the host name out of ETC, where the machine id is too */
 void identity_take(void);
 
+/* thrashing.c */
+/* Called each second, or when `elapsed_seconds` have gone by. */
+void thrashing_look(int elapsed_seconds);
+/* Whether the kernel was told to kill a process because the container had no memory for what it executes. */
+bool thrashing_killed(void);
+
 /* shortages.c */
 void shortages_watch(void);
 int shortages_descriptor(void);
 /* Reports when the kernel has killed another process for want of memory. */
 void shortages_read(void);
 void shortages_report(void);
-
-/* thrashing.c */
-/* Called each second, or when `elapsed_seconds` have gone by. */
-void thrashing_look(int elapsed_seconds);
-/* Whether the kernel was told to kill a process because the container had no memory for what it executes. */
-bool thrashing_killed(void);
 
 /* container.c */
 void container_prepare(void);
