@@ -81,10 +81,8 @@ void network_up(void);
 void identity_take(void);
 
 /* thrashing.c */
-/* Called each second, or when `elapsed_seconds` have gone by. */
+/* Has the kernel kill a process of a container that thrashes. Called each second, or when `elapsed_seconds` have gone by. */
 void thrashing_look(int elapsed_seconds);
-/* Whether the kernel was told to kill a process because the container had no memory for what it executes. */
-bool thrashing_killed(void);
 
 /* shortages.c */
 void shortages_watch(void);

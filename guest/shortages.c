@@ -38,7 +38,7 @@ static bool read_killed_process(char *line, struct killed_process *killed) {
   *end = '\0';
   snprintf(killed->name, sizeof killed->name, "%s", name + 1);
   killed->kibibytes = number_after(end + 1, "anon-rss:");
-  killed->of_container = strstr(line, "Memory cgroup out of memory") != NULL || thrashing_killed();
+  killed->of_container = strstr(line, "Memory cgroup out of memory") != NULL;
   return true;
 }
 
@@ -47,10 +47,15 @@ static struct killed_process last_killed_process(void) {
   int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (log < 0) return killed;
   char line[2048];
+  bool was_asked_for = false;
   for (ssize_t length; (length = read(log, line, sizeof line - 1)) > 0 || errno == EPIPE;) {
     if (length <= 0) continue;
     line[length] = '\0';
-    read_killed_process(line, &killed);
+    /* As it is when the container thrashes (thrashing.c). */
+    if (strstr(line, "sysrq: Manual OOM execution") != NULL) was_asked_for = true;
+    if (!read_killed_process(line, &killed)) continue;
+    killed.of_container |= was_asked_for;
+    was_asked_for = false;
   }
   close(log);
   return killed;

@@ -18,7 +18,6 @@
 
 static long last_read_pages;
 static int thrashing_seconds;
-static bool killed;
 
 void thrashing_look(int elapsed_seconds) {
   char text[4096];
@@ -31,11 +30,6 @@ void thrashing_look(int elapsed_seconds) {
   thrashing_seconds = thrashes ? thrashing_seconds + elapsed_seconds : 0;
   if (thrashing_seconds < PATIENCE_SECONDS) return;
   thrashing_seconds = 0;
-  killed = true;
   /* The kernel kills the process that it finds fit, counts it and writes it down, as when there is nothing to drop. */
   write_file("/proc/sysrq-trigger", "f", 1);
-}
-
-bool thrashing_killed(void) {
-  return killed;
 }

@@ -35,8 +35,9 @@ const jobAt = (executorRootPath: string): FrameToExecutor => ({
 });
 
 /**
- * Has a run up to the first line of its first step, whose runner is gone then. Rejects when it does not come so far. V8 compiles functions, and zod its schemas,
- * when they are used first; what was used before a snapshot is taken is compiled in it.
+ * Has a run up to the first line of its first step, whose runner is gone then. Rejects when it does not come so far. V8
+ * compiles functions, and zod its schemas, when they are used first; what was used before a snapshot is taken is compiled
+ * in it.
  */
 export async function rehearse(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'rehearsal-'));
