@@ -192,12 +192,34 @@ test('of longer secrets fewer are kept', async () => {
   expect(await run.logged()).toMatch(/^\*\*\* [0-9a-f]{2000}\nThe run used more secrets /);
 });
 
-test('a secret across the cut of a long line is hidden', async () => {
-  const run = await RunUnderTest.start('long-line');
-  await run.call('encrypt', { plaintext: base64(secret) });
-  const line = `${'.'.repeat(65_530)}${secret}${'.'.repeat(65_530)}${secret} end`;
+describe('a secret across the cut of a long line is hidden, with its pieces', () => {
+  const line = `${'.'.repeat(65_530)}${secret}${'.'.repeat(65_530 - secret.length)}${secret} end`;
   const pieces = line.match(/.{1,65536}/g) ?? [];
-  await run.run.log(0, ...pieces, secret);
-  expect((await run.logged()).replaceAll('\n', '')).toBe(`${line.replaceAll(secret, '***')}***`);
-  await run.run.finish();
+  const hiddenLine = `${line.replaceAll(secret, '***')}***`;
+
+  test('in one call', async () => {
+    const run = await RunUnderTest.start('long-line');
+    await run.call('encrypt', { plaintext: base64(secret) });
+    await run.run.log(0, ...pieces, secret);
+    expect((await run.logged()).replaceAll('\n', '')).toBe(hiddenLine);
+    await run.run.finish();
+  });
+
+  test('in a call each, as a runner sends them; what the call before has left is kept sealed until the run ends', async () => {
+    const run = await RunUnderTest.start('long-line-in-calls');
+    await run.call('encrypt', { plaintext: base64(secret) });
+    for (const piece of pieces) await run.run.log(0, piece);
+    const heldTexts = () =>
+      sql<{ held: Buffer }>`
+        SELECT held FROM run_log_lines WHERE run_id = ${run.run.id} AND held IS NOT NULL`.execute(
+        server.server.controlPlane.db,
+      );
+    const { rows } = await heldTexts();
+    expect(rows).toHaveLength(2);
+    for (const { held } of rows) expect(held.includes('corr')).toBe(false);
+    await run.run.log(0, secret);
+    expect((await run.logged()).replaceAll('\n', '')).toBe(hiddenLine);
+    await run.run.finish();
+    expect((await heldTexts()).rows).toEqual([]);
+  });
 });

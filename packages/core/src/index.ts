@@ -10,7 +10,15 @@ export * from './harmless-text.ts';
 export * from './image-registry.ts';
 export * from './job.ts';
 export * from './lease-timing.ts';
-export { maskPatterns, maskText, maskWith, type SecretPatterns, StreamMasker } from './masking.ts';
+export {
+  type HeldText,
+  heldText,
+  maskPatterns,
+  maskText,
+  maskWith,
+  type SecretPatterns,
+  StreamMasker,
+} from './masking.ts';
 export * from './names.ts';
 export * from './run.ts';
 export * from './runner-contract.ts';

@@ -1,3 +1,4 @@
+import * as z from 'zod';
 import { formsOfSecret } from './secret-forms.ts';
 import { TextSearch } from './text-search.ts';
 
@@ -27,12 +28,17 @@ export function maskWith(patterns: SecretPatterns, text: string): string {
 }
 
 /** A stretch of the text that is held back, from `start` to before `end`, which secrets cover without a gap. */
-interface Span {
-  readonly start: number;
-  readonly end: number;
+const spanSchema = z.object({
+  start: z.number(),
+  end: z.number(),
   /** Whether its mask was answered already. */
-  readonly isAnswered: boolean;
-}
+  isAnswered: z.boolean(),
+});
+type Span = Readonly<z.infer<typeof spanSchema>>;
+
+/** What a masker holds back: as it came, and what is secret of it, by ascending start. */
+export const heldText = z.object({ text: z.string(), spans: z.array(spanSchema) });
+export type HeldText = Readonly<z.infer<typeof heldText>>;
 
 /**
  * Characters. After a shorter jump as many are looked at one by one: where everything is like the beginning of some secret,
@@ -47,12 +53,16 @@ const worthwhileJump = 16;
 export class StreamMasker {
   readonly #patterns: SecretPatterns;
   #place = TextSearch.start;
-  #held = '';
+  #held: string;
   /** What is secret of the text that is held back, by ascending start. */
-  #spans: Span[] = [];
+  #spans: Span[];
 
-  constructor(patterns: SecretPatterns) {
+  /** Goes on where another one, whose `held` is given, has stopped. */
+  constructor(patterns: SecretPatterns, { text, spans }: HeldText = { text: '', spans: [] }) {
     this.#patterns = patterns;
+    this.#held = text;
+    this.#spans = [...spans];
+    for (let at = 0; at < text.length; at += 1) this.#place = patterns.next(this.#place, text.charCodeAt(at));
   }
 
   push(piece: string): string {
@@ -72,9 +82,9 @@ export class StreamMasker {
     return this.#answer(text, text.length - this.#patterns.openLength(this.#place));
   }
 
-  /** What is held back, as it came: it may be the beginning of a secret. */
-  get held(): string {
-    return this.#held;
+  /** It may be the beginning of a secret. */
+  get held(): HeldText {
+    return { text: this.#held, spans: this.#spans };
   }
 
   end(): string {

@@ -1,10 +1,29 @@
 import { describe, expect, test } from 'vitest';
-import { maskPatterns, maskText, maskWith, maximumPatternLength, StreamMasker } from '../src/index.ts';
+import {
+  heldText,
+  maskPatterns,
+  maskText,
+  maskWith,
+  maximumPatternLength,
+  StreamMasker,
+} from '../src/index.ts';
 import { Random } from './random.ts';
 
 function maskPieces(secrets: readonly string[], pieces: readonly string[]): string {
   const masker = new StreamMasker(maskPatterns(secrets));
   return pieces.map((piece) => masker.push(piece)).join('') + masker.end();
+}
+
+/** As `maskPieces`, with a new masker for each piece, which knows as JSON what the one before it holds back. */
+function maskInCalls(secrets: readonly string[], pieces: readonly string[]): string {
+  const patterns = maskPatterns(secrets);
+  let masker = new StreamMasker(patterns);
+  let masked = '';
+  for (const piece of pieces) {
+    masker = new StreamMasker(patterns, heldText.parse(JSON.parse(JSON.stringify(masker.held))));
+    masked += masker.push(piece);
+  }
+  return masked + masker.end();
 }
 
 function mask(secrets: readonly string[], text: string): string {
@@ -124,8 +143,10 @@ describe('for any secrets, text and pieces: just what a secret covers is hidden,
         random.text('ab', 4 + random.below(4)),
       );
       const text = textOf(random);
-      const masked = maskPieces(secrets, random.pieces(text, 9 + random.below(50)));
+      const pieces = random.pieces(text, 9 + random.below(50));
+      const masked = maskPieces(secrets, pieces);
       expect(masked).toBe(mask(secrets, text));
+      expect(maskInCalls(secrets, pieces)).toBe(masked);
       const visible = hiddenCharacters(secrets, text)
         .map((hidden, at) => (hidden ? '' : text.charAt(at)))
         .join('');

@@ -1,3 +1,3 @@
-export { appendLines, appendOwnLine } from './append.ts';
+export { appendLines, appendOwnLine, forgetHeldTexts } from './append.ts';
 export { readStep, type StepPage } from './step.ts';
 export { type LogPage, readLog } from './stream.ts';

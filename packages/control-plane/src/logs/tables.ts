@@ -6,5 +6,7 @@ export interface LogTables {
     kind: 'header' | 'line';
     logged_at: Date;
     text: string;
+    /** Sealed JSON text (`HeldText`). */
+    held: Buffer | null;
   };
 }

@@ -5,7 +5,7 @@ import type { Database } from '../database/database.ts';
 import type { Access } from '../http/access.ts';
 import { conflict } from '../http/errors.ts';
 import { hashToken } from '../identity/index.ts';
-import { appendLines } from '../logs/index.ts';
+import { appendLines, forgetHeldTexts } from '../logs/index.ts';
 import { forgetRunSecrets } from '../secrets/index.ts';
 import { logOf, type RunRecord, runColumns } from './run.ts';
 
@@ -40,7 +40,7 @@ export async function takeLateLog(
     const run = await lockAwaitedRun(tx, token);
     const secrets = await runSecrets.patterns(tx, run.id);
     if (!secrets) throw notAwaited();
-    await appendLines(tx, logOf(run), lines, secrets);
+    await appendLines(tx, logOf(run), lines, secrets, runSecrets.sealOf(run.id));
   });
 }
 
@@ -63,6 +63,7 @@ export async function awaitNoMore(tx: Database, runIds: readonly string[]): Prom
   for (const runId of runIds) {
     await tx.updateTable('runs').set({ delivery_token_hash: null }).where('id', '=', runId).execute();
     await forgetRunSecrets(tx, runId);
+    await forgetHeldTexts(tx, runId);
   }
 }
 

@@ -146,7 +146,7 @@ export function queueRoutes(app: FastifyInstance, controlPlane: ControlPlane, wo
     db.transaction().execute(async (tx) => {
       // The renewal locks the run: it cannot be taken from its runner between the check and the lines.
       const run = await renewLease(tx, bearer);
-      await appendLines(tx, logOf(run), body.lines, await secretsOf(tx, run));
+      await appendLines(tx, logOf(run), body.lines, await secretsOf(tx, run), runSecrets.sealOf(run.id));
       return answerTo(run);
     }),
   );

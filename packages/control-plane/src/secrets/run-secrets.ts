@@ -63,7 +63,7 @@ export class RunSecrets {
       this.#recent.forget(runId);
       return undefined;
     }
-    const seal = this.#sealOf(runId);
+    const seal = this.sealOf(runId);
     for (const { number, sealed, isCut } of rows) {
       if (number === null) continue;
       known.add(number, texts.parse(JSON.parse(seal.open(sealed).toString('utf8'))));
@@ -81,14 +81,15 @@ export class RunSecrets {
     added: readonly string[],
     isCut: boolean,
   ): Promise<void> {
-    const sealed = this.#sealOf(runId).seal(Buffer.from(JSON.stringify(added), 'utf8'));
+    const sealed = this.sealOf(runId).seal(Buffer.from(JSON.stringify(added), 'utf8'));
     await tx
       .insertInto('run_secrets')
       .values({ run_id: runId, number: lastNumber + 1, sealed, is_cut: isCut })
       .execute();
   }
 
-  #sealOf(runId: string): Seal {
+  /** Seals what may show a secret of the run. */
+  sealOf(runId: string): Seal {
     return new Seal(this.#masterKey, runId, 'run-secrets');
   }
 }

@@ -43,7 +43,7 @@ export class OutputLines {
 
   /** What comes next follows `missing`. No line shows what was under way before it, nor the first ones behind it. */
   skip(missing: LeftOut): void {
-    this.#leaveOut(this.#masker.held);
+    this.#leaveOut(this.#masker.held.text);
     this.#leftOut = sumOf(this.#leftOut, missing);
     this.#decoder = new StringDecoder('utf8');
     this.#masker = new StreamMasker(this.#patterns);
