@@ -1,6 +1,7 @@
 import {
   harmlessLine,
   type ImageFailure,
+  type ImagesRequest,
   type ImagesResponse,
   maskPatterns,
   maskWith,
@@ -10,12 +11,11 @@ import {
 } from '@slipway/core';
 import type { PoolCalls } from './control-plane-client/calls.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
+import { ImageAttempts } from './image-attempts.ts';
 import type { RunnerLog, RunnerParts } from './runner-options.ts';
 
 const waitSeconds = 20;
 const refusedPauseMilliseconds = 10_000;
-/** What failed may have been mended where the runner does not see it, such as in the registry. */
-const againAfterMilliseconds = 5 * 60_000;
 /** The default image has no id of the control plane, which does not hear of it either: it is this host's matter. */
 const idOfDefaultImage = '';
 
@@ -35,63 +35,57 @@ export interface ImagePreparationOptions {
  * Fetches and converts the images that runs may ask for before one does: the default one, and those that the settings of
  * the pool's stacks name, as soon as they are saved. One at a time, and only while the cache has room: nothing is evicted
  * for a run that may never come. Why one could not be had is told to the control plane, and kept for `image ls` of this
- * host; it is tried again every five minutes. Ends with `signal`, and never rejects.
+ * host; it is tried again, but never before one that is new. Ends with `signal`, and never rejects.
  */
 export async function prepareImages(options: ImagePreparationOptions, signal: AbortSignal): Promise<void> {
   const defaultImage = { id: idOfDefaultImage, reference: options.defaultImage, credentials: null };
-  const tried = new Map<string, ImageFailure | undefined>();
+  const attempts = new ImageAttempts();
   let revision: string | null = null;
   let images: readonly WantedImage[] = [defaultImage];
   while (!signal.aborted) {
-    for (const image of images) {
-      if (isDue(tried, image, options.now())) tried.set(image.id, await prepare(options, image, signal));
-    }
-    const answer = await ask(options, { revision, failures: failuresIn(tried) }, signal);
+    const due = attempts.next(images, options.now());
+    if (due) attempts.note(due.id, await prepare(options, due, signal));
+    const isMoreDue = attempts.next(images, options.now()) !== undefined;
+    const question = {
+      ...{ knownRevision: revision, waitSeconds: isMoreDue ? 0 : waitSeconds },
+      failures: toldFailures(attempts),
+    };
+    const answer = await ask(options, question, signal);
     if (!answer) continue;
     const before = images;
     revision = answer.revision;
     images = [defaultImage, ...answer.images];
-    await forget(options, tried, { before, images });
+    await forget(options, attempts, { before, images });
   }
 }
 
-function isDue(
-  tried: ReadonlyMap<string, ImageFailure | undefined>,
-  { id }: WantedImage,
-  now: number,
-): boolean {
-  const failure = tried.get(id);
-  if (!failure) return !tried.has(id);
-  return now - Date.parse(failure.failedAt) >= againAfterMilliseconds;
-}
-
-function failuresIn(tried: ReadonlyMap<string, ImageFailure | undefined>): ImageFailure[] {
-  return [...tried.values()]
-    .flatMap((failure) => (failure && failure.imageId !== idOfDefaultImage ? [failure] : []))
+function toldFailures(attempts: ImageAttempts): ImageFailure[] {
+  return attempts
+    .failures()
+    .filter(({ imageId }) => imageId !== idOfDefaultImage)
     .slice(-maximumImageFailures);
 }
 
 /** What nobody wants any more, with the login that failed, is no failure. Of another login that fails one hears again. */
 async function forget(
   { images: store }: ImagePreparationOptions,
-  tried: Map<string, ImageFailure | undefined>,
+  attempts: ImageAttempts,
   { before, images }: { readonly before: readonly WantedImage[]; readonly images: readonly WantedImage[] },
 ): Promise<void> {
   const ids = new Set(images.map(({ id }) => id));
   for (const { id, reference } of before.filter((image) => !ids.has(image.id))) {
-    if (tried.get(id)) await store.forgetFailure(reference).catch(() => undefined);
-    tried.delete(id);
+    if (attempts.forget(id)) await store.forgetFailure(reference).catch(() => undefined);
   }
 }
 
 /** What is wanted now, when that is something else than before; undefined when it is not, or nobody answers. */
 async function ask(
   { calls, runnerId, log }: ImagePreparationOptions,
-  { revision, failures }: { readonly revision: string | null; readonly failures: ImageFailure[] },
+  question: Omit<ImagesRequest, 'runnerId'>,
   signal: AbortSignal,
 ): Promise<ImagesResponse | undefined> {
   try {
-    const request = () => ({ runnerId: runnerId(), knownRevision: revision, waitSeconds, failures });
+    const request = () => ({ runnerId: runnerId(), ...question });
     return await untilAnswered(() => calls.images(request(), signal), { signal, backOff: patientBackOff });
   } catch (error) {
     if (signal.aborted) return undefined;

@@ -67,7 +67,7 @@ test('why an image is not ready is told and kept without its password, until it 
   for (const { reference } of [wrong, gone]) failing.add(reference);
   setting.server.images = [wrong, gone, good];
   await setting.start();
-  await eventually(() => setting.server.imageFailures.length === 2);
+  await eventually(() => setting.server.imageFailures.length === 2 && asked.length === 4);
   expect(setting.server.imageFailures).toMatchObject([
     { imageId: wrong.id, problem: expect.stringMatching(/wrong:1": unauthorized: ␛\[2J\*\*\* is wrong$/) },
     { imageId: gone.id, failedAt: expect.stringMatching(/^20\d\d-/) },
@@ -84,46 +84,99 @@ test('why an image is not ready is told and kept without its password, until it 
   expect(setting.imageFailures.has(gone.reference)).toBe(false);
 });
 
-test('an image that could not be had is tried again every five minutes, and one that could is not', async () => {
-  const { setting, asked, failing } = await preparing();
-  await using _ = setting;
+/** The preparation alone, by a clock that the test sets. */
+function startPreparation({ setting }: { readonly setting: RunSetting }, now: () => number) {
+  const connection = new Connection(new URL(setting.server.url), undefined);
+  const stopping = new AbortController();
+  const preparation = prepareImages(
+    {
+      ...{ calls: new PoolCalls(connection, 'pool-token'), runnerId: () => 'runner-1', now },
+      ...{
+        images: setting.parts.images,
+        defaultImage: setting.options.defaultImage,
+        log: setting.options.log,
+      },
+    },
+    stopping.signal,
+  );
+  return {
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      await preparation;
+      connection.close();
+    },
+  };
+}
+
+test('an image that could not be had is tried again after five minutes, then ever more rarely, and one that could is not', async () => {
+  const given = await preparing();
+  const { setting, asked, failing } = given;
+  await using _setting = setting;
   const [late, good] = [image('late'), image('good')];
   setting.server.images = [late, good];
   failing.add(late.reference);
   let now = Date.parse('2026-01-02T03:04:05Z');
-  const connection = new Connection(new URL(setting.server.url), undefined);
-  const stopping = new AbortController();
-  const { images } = setting.parts;
-  const preparation = prepareImages(
-    {
-      ...{ calls: new PoolCalls(connection, 'pool-token'), runnerId: () => 'runner-1', now: () => now },
-      ...{ images, defaultImage: setting.options.defaultImage, log: setting.options.log },
-    },
-    stopping.signal,
-  );
+  await using _preparation = startPreparation(given, () => now);
   const triedLate = () => asked.filter(({ reference }) => reference === late.reference).length;
   await eventually(() => setting.server.imageFailures.length === 1);
   expect(triedLate()).toBe(1);
-  /** Something else is wanted, for which the runner looks at its list. */
-  const look = async (name: string) => {
-    setting.server.images = [late, good, image(name)];
-    await eventually(() => asked.at(-1)?.reference === image(name).reference);
+  let looks = 0;
+  /** Something else is wanted, for which the runner looks at its list until nothing of it is due. */
+  const look = async () => {
+    looks += 1;
+    const other = image(`other-${looks}`);
+    setting.server.imagesWaitSeconds = 0;
+    setting.server.images = [late, good, other];
+    await eventually(() => asked.some(({ reference }) => reference === other.reference));
+    await eventually(() => setting.server.imagesWaitSeconds > 0);
   };
-  now += 299_000;
-  await look('other');
-  expect(triedLate()).toBe(1);
-  now += 1_000;
-  failing.clear();
-  await look('another');
-  await eventually(() => setting.server.imageFailures.length === 0);
-  expect(triedLate()).toBe(2);
+  for (const [tries, minutes] of [5, 10, 20, 40, 60, 60].entries()) {
+    now += minutes * 60_000 - 1_000;
+    await look();
+    expect(triedLate()).toBe(tries + 1);
+    now += 1_000;
+    await look();
+    expect(triedLate()).toBe(tries + 2);
+    expect(setting.server.imageFailures).toMatchObject([{ failedAt: new Date(now).toISOString() }]);
+  }
   now += 3_600_000;
-  await look('yet-another');
-  expect(triedLate()).toBe(2);
+  failing.clear();
+  await look();
+  expect(setting.server.imageFailures).toEqual([]);
+  now += 7_200_000;
+  await look();
+  expect(triedLate()).toBe(8);
   expect(asked.filter(({ reference }) => reference === good.reference)).toHaveLength(1);
-  stopping.abort();
-  await preparation;
-  connection.close();
+});
+
+test('a new image waits for one at most of those that failed before, and each failure is told at once', async () => {
+  const given = await preparing();
+  const { setting, asked, failing } = given;
+  await using _setting = setting;
+  const dead = ['one', 'two', 'three'].map((name) => image(name));
+  const [fresh, fresher] = [image('fresh'), image('fresher')];
+  for (const { reference } of dead) failing.add(reference);
+  setting.server.images = dead;
+  let now = Date.parse('2026-01-02T03:04:05Z');
+  const told: number[] = [];
+  const { resolve } = setting.images;
+  setting.images = {
+    resolve: async (reference, options) => {
+      told.push(setting.server.imageFailures.length);
+      const isSecondTry = asked.some((before) => before.reference === reference);
+      if (isSecondTry && reference === dead[0]?.reference) setting.server.images = [...dead, fresh, fresher];
+      return resolve(reference, options);
+    },
+  };
+  await using _preparation = startPreparation(given, () => now);
+  await eventually(() => setting.server.imageFailures.length === 3);
+  expect(told).toEqual([0, 0, 1, 2]);
+  now += 300_000;
+  setting.server.images = [...dead, fresh];
+  await eventually(() => asked.length === 9);
+  expect(asked.slice(4).map(({ reference }) => reference)).toEqual(
+    [fresh, dead[0], fresher, dead[1], dead[2]].map((each) => each?.reference),
+  );
 });
 
 test('nothing is prepared while the cache is nearly full', async () => {

@@ -101,6 +101,8 @@ export class ContractServer {
   images: readonly WantedImage[] = [];
   /** Those that the runner told it could not prepare. */
   imageFailures: readonly ImageFailure[] = [];
+  /** How long the runner was ready to wait when it asked last which images to prepare. */
+  imagesWaitSeconds = 0;
   /** Claims that have no answer yet. */
   waitingClaims = 0;
   leaseSeconds = 30;
@@ -264,6 +266,7 @@ export class ContractServer {
 
   async #tellImages({ knownRevision, waitSeconds, failures }: ImagesRequest, isGone: () => boolean) {
     this.imageFailures = failures;
+    this.imagesWaitSeconds = waitSeconds;
     const until = performance.now() + waitSeconds * 1000;
     for (;;) {
       const { images } = this;
