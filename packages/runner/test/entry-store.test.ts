@@ -1,7 +1,8 @@
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { entryId } from '../src/dependency-cache/entry-identity.ts';
 import { EntryStore, type EntryStoreOptions } from '../src/dependency-cache/entry-store.ts';
 import { SmallDisk } from '../src/testing/small-disk.ts';
 
@@ -139,6 +140,17 @@ test('an entry that nobody has read for a month is dropped; reading it keeps it'
   expect(await store.find(named('unread'))).toBeUndefined();
   await store.makeRoom();
   expect(await readdir(folder)).toHaveLength(2);
+});
+
+test('an entry that can be neither recorded nor removed is told of, and ends nothing', async () => {
+  const failures: unknown[] = [];
+  const store = await openStore({ failed: (error) => failures.push(error) });
+  // Nothing can be written there, nor is it a file that could be removed.
+  await mkdir(join(folder, `${entryId(named('npm-1'))}.json.new`));
+  await keep(store, 'npm-1');
+  await store.settled();
+  expect(failures).toMatchObject([{ code: 'ERR_FS_EISDIR' }, { code: 'EISDIR' }]);
+  expect(await store.find(named('npm-1'))).toBeUndefined();
 });
 
 test.runIf(process.getuid?.() === 0)(

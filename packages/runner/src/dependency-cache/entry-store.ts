@@ -136,11 +136,16 @@ export class EntryStore {
     await this.makeRoom();
   }
 
-  /** Without a record it would be no entry, and in the way of the next one of its name. */
+  /** What made the record fail, such as a disk that became read-only, may make the tidying up fail, too. */
   async #giveUp(id: string, error: unknown): Promise<void> {
+    await this.#removeUnrecorded(id).catch(this.#options.failed);
+    this.#options.failed(error);
+  }
+
+  /** Without a record it would be no entry, and in the way of the next one of its name. */
+  async #removeUnrecorded(id: string): Promise<void> {
     await rm(newRecordPath(this.#recordPath(id)), { force: true });
     if (!existsSync(this.#recordPath(id))) await this.#drop(id);
-    this.#options.failed(error);
   }
 
   async #look(id: string): Promise<{ readAt: number; bytes: number } | undefined> {
