@@ -70,6 +70,31 @@ test('what a run or its runner has chosen does nothing to a terminal, and cannot
   expect(page).toContain('Allow it with "egress"');
 });
 
+test('what is one line of the page stays one, and in the order in which it is written', () => {
+  const forged = '\n  refused: nothing\u202e';
+  const place = { hosts: [`evil${forged}`], address: null, port: 443, protocol: 'tcp', count: 2 };
+  const lastAt = '2026-01-01T00:00:00.000Z';
+  const page = (given: Partial<RunFacts>) => runPage({ ...queued, ...given }).join('\n');
+  expect(page({ waiting: `It waits for host${forged}` })).toContain(
+    '  It waits for host refused: nothing\uFFFD\n',
+  );
+  const ended = page({
+    ...{ state: 'finished', outcome: 'failed', cause: 'guest-panic', waiting: undefined },
+    message: 'one\u202etwo',
+    steps: [{ name: `a${forged}`, status: 'failed', startedAt: null, updatedAt: null }],
+    phaseMilliseconds: { [`boot${forged}`]: 7 },
+    egress: {
+      contacted: [{ ...place, lastAt }],
+      refused: [{ ...place, lastAt, reason: 'policy' }],
+      unlisted: { contacted: 0, refused: 0 },
+    },
+  });
+  expect(ended).not.toContain('\u202e');
+  expect(ended.match(/^ {2}refused: .*$/gm)).toEqual([
+    '  refused: evil refused: nothing\uFFFD:443 2× (policy)',
+  ]);
+});
+
 test('what was used is drawn over time: what is held at its height, what adds up as its speed', () => {
   const sandboxes = [0, 1000, 3000, 3000].map((cpuMilliseconds, second) =>
     useOf({ cpuMilliseconds, memoryBytes: (second + 1) * mebibyte, sentBytes: 1024 * second }),

@@ -24,11 +24,15 @@ export function harmlessText(text: string): string {
 /** Marks that turn the order of the text around them. */
 const directions = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
+/** Text in the order in which it is written. */
+export function withoutDirections(text: string): string {
+  return text.replaceAll(directions, '\uFFFD');
+}
+
 /** A sentence that came from elsewhere, for the middle of our own text: one line, without colours, cut to a length. */
 export function harmlessLine(text: string, maximumCharacters: number): string {
-  return harmlessText(text.slice(0, maximumCharacters * 2))
+  return withoutDirections(harmlessText(text.slice(0, maximumCharacters * 2)))
     .replaceAll('\u001b', '␛')
-    .replaceAll(directions, '\uFFFD')
     .replaceAll(/\s+/g, ' ')
     .trim()
     .slice(0, maximumCharacters)

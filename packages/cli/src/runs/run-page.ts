@@ -10,7 +10,7 @@ import {
 } from '@slipway/core';
 import { amountOfBytes, duration, timeOf } from './amounts.ts';
 import type { RunFacts } from './run-facts.ts';
-import { shown } from './shown.ts';
+import { shown, shownLine } from './shown.ts';
 import { table } from './table.ts';
 import { chartPage, indented, peaksPage } from './usage-page.ts';
 
@@ -44,7 +44,7 @@ function stateOf(run: {
 }
 
 function causePage({ cause, message, waiting }: RunFacts): string[] {
-  if (waiting !== undefined) return [indented(shown(waiting))];
+  if (waiting !== undefined) return [indented(shownLine(waiting))];
   if (cause === null) return [];
   const { sentence, remedy } = causes[cause];
   return [sentence, ...(message ? [shown(message, 4)] : []), `Next step: ${remedy}`].map(indented);
@@ -95,7 +95,7 @@ function stepsPage({ steps }: RunFacts): string[] {
   const rows = steps.map(({ name, status, startedAt, updatedAt }) => {
     const took =
       startedAt === null || updatedAt === null ? '' : duration(Date.parse(updatedAt) - Date.parse(startedAt));
-    return [shown(name).replaceAll('\n', ' '), status, status === 'running' ? '' : took];
+    return [shownLine(name), status, status === 'running' ? '' : took];
   });
   return ['Steps', ...table(rows).map(indented)];
 }
@@ -103,7 +103,7 @@ function stepsPage({ steps }: RunFacts): string[] {
 function phasesPage({ phaseMilliseconds }: RunFacts): string[] {
   const phases = Object.entries(phaseMilliseconds);
   if (phases.length === 0) return [];
-  return ['Phases', ...table(phases.map(([name, time]) => [shown(name), duration(time)])).map(indented)];
+  return ['Phases', ...table(phases.map(([name, time]) => [shownLine(name), duration(time)])).map(indented)];
 }
 
 function egressPage({ contacted, refused, unlisted }: EgressRecord): string[] {
@@ -122,7 +122,7 @@ function places(listed: readonly (EgressContact & { readonly reason?: string })[
     .slice(0, namedPlaces)
     .map(
       ({ count, reason, ...place }) =>
-        `${shown(placeOf({ ...place, count }))} ${count}×${reason ? ` (${reason})` : ''}`,
+        `${shownLine(placeOf({ ...place, count }))} ${count}×${reason ? ` (${reason})` : ''}`,
     );
   const others = listed.length - named.length;
   if (others > 0) named.push(`${others} more places (--json names them)`);
