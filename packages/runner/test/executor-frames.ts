@@ -13,4 +13,9 @@ export const line = (text: string, number = 0, timestamp = now()): FrameFromExec
   return { type: 'log', step: number, lines: [text], timestamp };
 };
 
+/** Lines that are not sent, once the log is full. */
+export const leftOut = (lines: number, number = 0): FrameFromExecutor => {
+  return { type: 'log', step: number, lines: [], timestamp: now(), leftOut: { lines, bytes: 100 * lines } };
+};
+
 export const succeeded: FrameFromExecutor = { type: 'result', outcome: 'succeeded' };

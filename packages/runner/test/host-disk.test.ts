@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defaultRunSandbox } from '@slipway/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cacheDirectory } from '../src/cache-directory.ts';
 import { ensureGuest } from '../src/guest/ensure-guest.ts';
@@ -11,7 +12,7 @@ import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
 import { layerOf } from '../src/testing/layers.ts';
 import { SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
 import { SmallDisk } from '../src/testing/small-disk.ts';
-import { line, step, succeeded } from './executor-frames.ts';
+import { leftOut, line, plan, step, succeeded } from './executor-frames.ts';
 import { push, startRegistry } from './image-registry.ts';
 import { ExecutorInTest, grant } from './run-cache-setting.ts';
 import { eventually, RunSetting } from './run-setting.ts';
@@ -95,6 +96,22 @@ describe.runIf(isRoot)('the disk of the host is full when a run', () => {
     expect(sandbox.isDestroyed).toBe(true);
     await disk.free();
     await runGoesWell(setting, 2);
+  });
+
+  test('leaves out lines of its log, and stays so: what came before them is not written again', async () => {
+    await using setting = await RunSetting.create(disk.path);
+    setting.server.queue({ sandbox: { ...defaultRunSandbox, logMiB: 1 } });
+    await setting.start({ roomPatienceSeconds: 0.5 });
+    const sandbox = await setting.sandboxWithJob();
+    const steps = Array.from({ length: 100 }, (_, index) => `step ${index}`.padEnd(200, '.'));
+    sandbox.say(plan(...steps), ...Array.from({ length: 20 }, () => line('x'.repeat(60_000))));
+    await eventually(() => sandbox.received.some((frame) => frame.type === 'log-full'));
+    await disk.fill();
+    // The headers of steps are kept: more than the file of the spool has room for in its last block.
+    sandbox.say(...steps.map((_, index) => step(index, 'running')), leftOut(1_000));
+    await eventually(() => sandbox.isDestroyed);
+    const waits = setting.logged.filter(({ message }) => message.includes('waits for room'));
+    expect(waits).toHaveLength(1);
   });
 
   test('saves its dependency cache: nothing is saved, the run is told why, and succeeds', async () => {

@@ -1,7 +1,7 @@
 import { defaultRunSandbox, encodeFrame, type FrameFromExecutor, type TimeLimits } from '@slipway/core';
 import { describe, expect, test } from 'vitest';
 import type { HeldSandbox } from '../src/testing/held-isolation.ts';
-import { line, plan, step, succeeded } from './executor-frames.ts';
+import { leftOut, line, plan, step, succeeded } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
 const interrupted: FrameFromExecutor = {
@@ -10,8 +10,8 @@ const interrupted: FrameFromExecutor = {
 };
 const isAskedToStop = (sandbox: HeldSandbox) => sandbox.received.some((frame) => frame.type === 'cancel');
 
-async function working(setting: RunSetting, timeLimits: TimeLimits, graceSeconds: number) {
-  const run = setting.server.queue({ graceSeconds, sandbox: { ...defaultRunSandbox, timeLimits } });
+async function working(setting: RunSetting, timeLimits: TimeLimits, graceSeconds: number, logMiB = 256) {
+  const run = setting.server.queue({ graceSeconds, sandbox: { ...defaultRunSandbox, timeLimits, logMiB } });
   await setting.start();
   const sandbox = await setting.sandboxWithJob();
   const begunAt = performance.now();
@@ -84,6 +84,19 @@ describe.concurrent('a run is asked to stop, and ends as timed out,', { timeout:
     await new Promise((resolve) => setTimeout(resolve, 12_000));
     expect(isAskedToStop(sandbox)).toBe(false);
     setting.server.refuse('log', undefined);
+    sandbox.say(succeeded);
+    expect((await eventually(() => run.finish)).outcome).toBe('succeeded');
+  });
+
+  test('but not because its log is full, as long as it writes', async () => {
+    await using setting = await RunSetting.create();
+    const { run, sandbox } = await working(setting, { silenceSeconds: 10 }, 1, 1);
+    sandbox.say(...Array.from({ length: 20 }, () => line('x'.repeat(60_000))));
+    await eventually(() => sandbox.received.some((frame) => frame.type === 'log-full'));
+    const writing = setInterval(() => sandbox.say(leftOut(1_000)), 1_000);
+    await new Promise((resolve) => setTimeout(resolve, 12_000));
+    clearInterval(writing);
+    expect(isAskedToStop(sandbox)).toBe(false);
     sandbox.say(succeeded);
     expect((await eventually(() => run.finish)).outcome).toBe('succeeded');
   });

@@ -33,9 +33,11 @@ export async function execute(
           endFirstLogLine();
           run.isUnderWay();
           if (frame.leftOut) {
-            await take(run, lines);
+            const before = lines;
             lines = [];
+            await take(run, before);
             run.report.leaveOut(frame.leftOut);
+            run.timeLimits.lineRead();
           }
         }
         if (frame.type === 'result') result = frame;
