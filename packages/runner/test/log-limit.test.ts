@@ -55,6 +55,14 @@ test('what the executor leaves out is counted, and nothing from before it is amo
   );
 });
 
+test('a log ends with how much is missing also when its last lines are left out', () => {
+  const limit = new LogLimit(1);
+  const kept = limit.take(numbered(5_000)).length - 1;
+  limit.leaveOut({ lines: 1_000, bytes: 1_000_000 });
+  const missing = (6_000 - kept).toLocaleString('en');
+  expect(limit.end()).toEqual([line(`[${missing} lines of about 6 MiB were not kept.]`)]);
+});
+
 test('the last line is kept however long it is', () => {
   const limit = new LogLimit(1);
   limit.take(numbered(5_000));

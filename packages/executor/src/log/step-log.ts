@@ -41,7 +41,9 @@ export class StepLog {
     const timestamp = new Date().toISOString();
     const frame = { type: 'log', step: this.#step, timestamp } as const;
     const frames = groupsOf(lines).map((group) => ({ ...frame, lines: group }));
-    await this.#connection.send(leftOut ? [{ ...frame, lines: [], leftOut }, ...frames] : frames);
+    const [first = { ...frame, lines: [] }, ...rest] = frames;
+    // What is left out travels with the lines behind it: the runner forgets those before it, and may hear no more.
+    await this.#connection.send(leftOut ? [{ ...first, leftOut }, ...rest] : frames);
   }
 }
 

@@ -14,6 +14,7 @@ export class LogLimit {
   #leftBytes: number;
   #droppedLines = 0;
   #droppedBytes = 0;
+  #lastDropped: NewLine | undefined;
   #lastLines: NewLine[] = [];
   #lastBytes = 0;
 
@@ -51,15 +52,14 @@ export class LogLimit {
 
   /** What comes at the end of a log that was cut: how much is missing, and the last lines of that. */
   end(): NewLine[] {
-    const [first] = this.#lastLines;
-    if (!first) return [];
-    const missing = this.#droppedLines - this.#lastLines.length;
     const lastLines = this.#lastLines;
-    this.#lastLines = [];
-    if (missing === 0) return lastLines;
+    const place = lastLines[0] ?? this.#lastDropped;
+    const missing = this.#droppedLines - lastLines.length;
+    if (!place || missing === 0) return lastLines;
     const mebibytes = Math.ceil((this.#droppedBytes - this.#lastBytes) / 1024 ** 2);
-    const text = `[${missing.toLocaleString('en')} lines of about ${mebibytes.toLocaleString('en')} MiB were not kept; these are the last ones:]`;
-    return [{ ...first, text }, ...lastLines];
+    const size = `${missing.toLocaleString('en')} lines of about ${mebibytes.toLocaleString('en')} MiB`;
+    const text = `[${size} were not kept${lastLines.length > 0 ? '; these are the last ones:' : '.'}]`;
+    return [{ ...place, text }, ...lastLines];
   }
 
   get #cutNotice(): string {
@@ -76,6 +76,7 @@ export class LogLimit {
     this.#leftBytes = 0;
     this.#droppedLines += 1;
     this.#droppedBytes += bytes;
+    this.#lastDropped = line;
     this.#lastLines.push(line);
     this.#lastBytes += bytes;
     while (this.#hasTooManyLastLines) {
