@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cacheDirectory, defaultImageReference } from '@slipway/runner';
 import * as z from 'zod';
+import { StoreFolder } from '../packages/runner/src/images/store-folder.ts';
 import { layerOf } from '../packages/runner/src/testing/layers.ts';
 import { push, pushIndex, startRegistry } from '../packages/runner/test/image-registry.ts';
 import { type SlipwayUnderTest, startSlipway } from '../tests/testing/slipway.ts';
@@ -53,7 +54,7 @@ export const imageWarm: Benchmark = {
     } finally {
       await slipway.close();
       await registry[Symbol.asyncDispose]();
-      const device = join(cacheDirectory(process.env), 'images/devices', digest.replace(':', '-'));
+      const device = new StoreFolder(cacheDirectory(process.env)).device(digest, repository);
       for (const path of [folder, device]) await rm(path, { recursive: true, force: true });
     }
   },

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { buildDefaultImage, cacheDirectory } from '@slipway/runner';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
+import { StoreFolder } from '../packages/runner/src/images/store-folder.ts';
 import { type LayerEntry, layerOf } from '../packages/runner/src/testing/layers.ts';
 import type { OciImage } from '../packages/runner/src/testing/oci-image.ts';
 import { push, startRegistry, type TestRegistry } from '../packages/runner/test/image-registry.ts';
@@ -33,9 +34,10 @@ afterAll(async () => {
 
 /** Pushes an image; its device does not outlive the tests. */
 async function pushAs(name: string, image: OciImage): Promise<string> {
-  const reference = `${registry.host}/${name}:1`;
+  const repository = `${registry.host}/${name}`;
+  const reference = `${repository}:1`;
   const { digest } = await push(folder, reference, image);
-  pushed.push(join(cacheDirectory(process.env), 'images/devices', digest.replace(':', '-')));
+  pushed.push(new StoreFolder(cacheDirectory(process.env)).device(digest, repository));
   return reference;
 }
 

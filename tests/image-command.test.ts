@@ -21,6 +21,8 @@ let folder: string;
 let registry: TestRegistry;
 let cacheDirectory: string;
 let reference: string;
+/** The same image in another repository. */
+let mirrored: string;
 let digest: string;
 
 beforeAll(async () => {
@@ -33,6 +35,8 @@ beforeAll(async () => {
   ]);
   const config = { User: '1000:1001', Env: ['GREETING=hello', 'PATH=/usr/bin'] };
   ({ digest } = await push(folder, reference, { layers: [layer], config }));
+  mirrored = `${registry.host}/mirror/executor:1`;
+  await push(folder, mirrored, { layers: [layer], config });
 });
 afterAll(async () => {
   await registry[Symbol.asyncDispose]();
@@ -80,6 +84,15 @@ test('pull says how far it is and what it has got; ls, inspect and prune know it
   expect(freedBytes).toBeGreaterThan(6 << 20);
   expect(await json('ls')).toEqual({ images: [], failures: [] });
   expect((await image('ls')).stdout).toContain('There are no images on this host');
+});
+
+test('an image of two repositories is two, told apart by their references', async () => {
+  for (const each of [reference, mirrored]) await image('pull', each);
+  for (const each of [reference, mirrored]) {
+    expect(await json('inspect', each)).toMatchObject({ digest, references: [each] });
+  }
+  const stderr = expect.stringMatching(/fits 2 images: .*\(.*executor:1\); .*Give the reference/);
+  await expect(image('inspect', digest)).rejects.toMatchObject({ stderr });
 });
 
 test('prune leaves what is in use', async () => {

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { cacheDirectory, listPreparationFailures } from '@slipway/runner';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
+import { StoreFolder } from '../packages/runner/src/images/store-folder.ts';
 import { layerOf } from '../packages/runner/src/testing/layers.ts';
 import { passwordFileLine } from '../packages/runner/src/testing/password-file.ts';
 import { push, startRegistry, type TestRegistry } from '../packages/runner/test/image-registry.ts';
@@ -40,7 +41,7 @@ beforeAll(async () => {
     ]),
   ];
   const { digest } = await push(folder, reference, { layers }, `${login.username}:${login.password}`);
-  device = join(cacheDirectory(process.env), 'images/devices', digest.replace(':', '-'));
+  device = new StoreFolder(cacheDirectory(process.env)).device(digest, `${registry.host}/team/executor`);
   slipway = await startSlipway({ allowPrivateRegistries: [registry.host] });
 }, 120_000);
 

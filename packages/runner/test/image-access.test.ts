@@ -1,6 +1,6 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, join } from 'node:path';
 import type { RegistryCredentials } from '@slipway/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createImageStore, type ImageStore } from '../src/images/image-store.ts';
@@ -13,6 +13,7 @@ import { push, startRegistry, type TestRegistry } from './image-registry.ts';
 const right: RegistryCredentials = { username: 'robot', password: 'canary-registry-password' };
 const wrong: RegistryCredentials = { username: 'robot', password: 'another' };
 const refused = /the registry refuses access/;
+const privateImage = { layers: [layerOf([{ file: 'usr/bin/pulumi', mode: 0o755 }])] };
 
 let folder: string;
 let registry: TestRegistry;
@@ -29,8 +30,7 @@ beforeAll(async () => {
     auth: { htpasswd: { realm: 'test', path: passwords } },
   });
   reference = `${registry.host}/team/private:1`;
-  const layers = [layerOf([{ file: 'usr/bin/pulumi', mode: 0o755 }])];
-  await push(folder, reference, { layers }, `${right.username}:${right.password}`);
+  await push(folder, reference, privateImage, `${right.username}:${right.password}`);
 });
 afterAll(async () => {
   await registry[Symbol.asyncDispose]();
@@ -138,6 +138,30 @@ describe('an image that is here already', () => {
   test('under the name of another repository is one that its registry has to know', async () => {
     const byDigest = (await digestReference()).replace('team/private', 'team/other');
     await expect(images.resolve(byDigest, { credentials: right })).rejects.toThrow('does not have it');
+  });
+});
+
+describe('whoever knows the digests of an image that is here already', () => {
+  test.each([
+    ['its layer', { ...privateImage, config: { Env: ['OF=a stranger'] } }],
+    ['the whole image', privateImage],
+  ])('has to deliver %s from a repository of his own', async (_, image) => {
+    const { digest } = await images.resolve(reference, { credentials: right });
+    await using open = await startRegistry(await mkdtemp(join(folder, 'strangers-')));
+    await using strangers = await startFaultyRegistry(open.host);
+    const pushed = await push(folder, `${open.host}/team/lure:1`, image);
+    expect(pushed.digest === digest).toBe(image === privateImage);
+    const [layer = ''] = pushed.layers.map((path) => basename(path));
+    strangers.fail(new RegExp(`/blobs/sha256:${layer}`), [{ status: 404 }], true);
+
+    const lure = `${strangers.host}/team/lure:1`;
+    const byDigest = `${strangers.host}/team/lure@${pushed.digest}`;
+    for (const wanted of [lure, byDigest, lure]) await expect(images.resolve(wanted)).rejects.toThrow(layer);
+    expect(strangers.asked.some((path) => path.endsWith(layer))).toBe(true);
+
+    // The registry behind it does deliver.
+    expect((await images.resolve(`${open.host}/team/lure:1`)).digest).toBe(pushed.digest);
+    await expect(images.resolve(lure)).rejects.toThrow(layer);
   });
 });
 

@@ -96,9 +96,13 @@ function oneImage(images: readonly StoredImage[], name: string): StoredImage {
   if (image && matches.length === 1) return image;
   throw new Error(
     image
-      ? `${matches.length} images begin so: ${matches.map(({ digest }) => digest).join(', ')}. Give more of the digest.`
+      ? `"${name}" fits ${matches.length} images: ${matches.map(nameOf).join('; ')}. Give the reference, or more of the digest.`
       : `There is no image "${name}" on this host. ./slipway image ls lists those that there are.`,
   );
+}
+
+function nameOf({ digest, references }: StoredImage): string {
+  return `${digest} (${references.join(', ')})`;
 }
 
 /** `time`: ISO 8601. */

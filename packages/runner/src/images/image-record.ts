@@ -8,8 +8,10 @@ export const imageRecord = z.object({
   digest: z.string(),
   /** As the user wrote it who had the image converted first. */
   reference: z.string(),
-  /** Repository whose images every run may have, since the runner's host or anybody could fetch this one from it. */
-  openRepository: z.string().nullable(),
+  /** Where it came from; null where it was built on this host. */
+  repository: z.string().nullable().default(null),
+  /** Whether every run may have it that names the repository, since the runner's host or anybody could fetch it. */
+  isOpen: z.boolean().default(false),
   config: z.object({
     environment: z.record(z.string(), z.string()),
     user: z.object({

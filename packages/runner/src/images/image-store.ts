@@ -24,7 +24,7 @@ export interface ImageStore {
   /**
    * The image behind a reference, ready to be attached, and kept until it is released: `localhost/…` was built on this
    * host, everything else comes from a registry. A tag is looked up each time; what its digest stands for is fetched and
-   * converted once. Throws `ImageUnavailableError`, or `HostDiskFull`.
+   * converted once for each repository. Throws `ImageUnavailableError`, or `HostDiskFull`.
    */
   resolve(reference: string, options?: ResolveOptions): Promise<HeldImage>;
   /** Keeps, for the host's `image ls`, why an image could not be made ready ahead of time, until it is had or forgotten. */
@@ -128,7 +128,7 @@ class CachedImages implements ImageStore {
     await this.#swept;
     const source = parseReference(reference);
     if (source.kind === 'local') {
-      const held = await this.#hold(reference, await readLocalDigest(this.#store, reference));
+      const held = await this.#hold(reference, await readLocalDigest(this.#store, reference), null);
       if (held) return held;
       throw new ImageUnavailableError(
         reference,
@@ -159,17 +159,17 @@ class CachedImages implements ImageStore {
 
   /**
    * What is here is for those alone whom the registry lets have it: the host, and a login that it has let have it before.
-   * That it names the digest is not enough: anybody's registry can.
+   * That it names the digest, or knows the manifest, is not enough: anybody's registry can. What is here is that which
+   * the same repository has delivered.
    */
   async #holdAllowed(
     { reference, source, credentials }: Request,
     digest: string,
   ): Promise<HeldImage | undefined> {
-    const record = await readRecord(this.#store.device(digest));
+    const record = await readRecord(this.#store.device(digest, source.repository));
     if (!record) return undefined;
-    const isOpen = record.openRepository === source.repository;
-    if (!isOpen && !this.#admitted.has(admission(source, digest, credentials))) return undefined;
-    return this.#hold(reference, digest);
+    if (!record.isOpen && !this.#admitted.has(admission(source, digest, credentials))) return undefined;
+    return this.#hold(reference, digest, source.repository);
   }
 
   async #fetch(request: Request, options: ResolveOptions): Promise<HeldImage> {
@@ -184,7 +184,7 @@ class CachedImages implements ImageStore {
     this.#admitted.add(admission(source, image.digest, credentials));
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
       const isNew = await this.#make(request, image, options);
-      const held = await this.#hold(reference, image.digest);
+      const held = await this.#hold(reference, image.digest, source.repository);
       if (held && isNew) await this.#makeRoom();
       if (held) return held;
     }
@@ -197,10 +197,9 @@ class CachedImages implements ImageStore {
   async #make(request: Request, found: ImageToFetch, { progress, signal }: ResolveOptions): Promise<boolean> {
     const { reference, source, credentials } = request;
     const { conversionLimits: limits, stallMilliseconds = usualStallMilliseconds, report } = this.#options;
-    const openRepository = credentials === null ? source.repository : null;
     return makeImage(
       this.#store,
-      { reference, digest: found.digest, openRepository },
+      { reference, digest: found.digest, repository: source.repository, isOpen: credentials === null },
       async (folder) => {
         report?.(`Fetching the executor image ${reference} (${found.digest})`);
         await pull(this.#registry, this.#store, { request, ...found }, folder, {
@@ -211,7 +210,7 @@ class CachedImages implements ImageStore {
         const laidOut = { layout: join(folder, 'layout'), blobs: join(folder, 'blobs') };
         const { manifest } = await readLayout(laidOut.layout, laidOut.blobs);
         const layers = manifest.layers.map(({ digest }) => join(laidOut.blobs, ...digest.split(':')));
-        await keepLayers(this.#store, layers);
+        await keepLayers(this.#store, source, layers);
         report?.(`Converting the executor image ${reference}`);
         return laidOut;
       },
@@ -220,8 +219,8 @@ class CachedImages implements ImageStore {
   }
 
   /** Undefined when the image is not in the store (any more). */
-  async #hold(reference: string, digest: string): Promise<HeldImage | undefined> {
-    const folder = this.#store.device(digest);
+  async #hold(reference: string, digest: string, repository: string | null): Promise<HeldImage | undefined> {
+    const folder = this.#store.device(digest, repository);
     const path = await this.#holders.hold(join(folder, deviceName));
     const record = path && (await readRecord(folder));
     if (!record) {

@@ -15,7 +15,10 @@ export interface NewImage {
   /** As the user wrote it. */
   readonly reference: string;
   readonly digest: string;
-  readonly openRepository: string | null;
+  /** Where it comes from; null where it was built on this host. */
+  readonly repository: string | null;
+  /** Whether it was fetched without a login of a run's settings. */
+  readonly isOpen: boolean;
 }
 
 /** Where an image lies that is to be converted. */
@@ -46,7 +49,7 @@ export async function makeImage(
   { limits, signal: given, progress }: MakeOptions = {},
 ): Promise<boolean> {
   let hasMade = false;
-  await makeOnce(store.device(image.digest), async (partialFolder) => {
+  await makeOnce(store.device(image.digest, image.repository), async (partialFolder) => {
     const work = join(partialFolder, 'work');
     await mkdir(work, { recursive: true });
     const { layout, blobs } = await provide(work);

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { HostDiskFull } from '../host-disk.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
 import type { ImageManifest } from './oci-layout.ts';
+import type { RegistrySource } from './reference.ts';
 import type { Registry, Request } from './registry.ts';
 import type { StoreFolder } from './store-folder.ts';
 
@@ -22,7 +23,7 @@ export interface PullOptions {
 
 /**
  * Fetches an image into `folder`: an OCI layout in `layout`, its blobs in `blobs/sha256`. Layers that an earlier pull
- * fetched are taken from the store, and the others kept there. Throws `ImageUnavailableError`.
+ * fetched from the same repository are taken from the store, and the others kept there. Throws `ImageUnavailableError`.
  */
 export async function pull(
   registry: Registry,
@@ -35,7 +36,7 @@ export async function pull(
   const blobs = join(folder, 'blobs');
   await mkdir(layout, { recursive: true });
   await mkdir(join(blobs, 'sha256'), { recursive: true });
-  await useKnownLayers(store, manifest, join(blobs, 'sha256'));
+  await useKnownLayers(store, request.source, manifest, join(blobs, 'sha256'));
 
   const totalBytes = manifest.layers.reduce((sum, { size }) => sum + size, 0);
   const largest = Math.max(otherFileBytes, ...manifest.layers.map(({ size }) => size + otherFileBytes));
@@ -72,12 +73,16 @@ export async function pull(
   progress(totalBytes, totalBytes);
 }
 
-/** Keeps layers for images that share them. */
-export async function keepLayers(store: StoreFolder, paths: readonly string[]): Promise<void> {
+/** Keeps layers for images of the same repository that share them. */
+export async function keepLayers(
+  store: StoreFolder,
+  { repository }: RegistrySource,
+  paths: readonly string[],
+): Promise<void> {
   await mkdir(store.layers, { recursive: true });
   for (const path of paths) {
     // Another pull may have kept it already.
-    await link(path, store.layer(`sha256:${basename(path)}`)).catch(() => undefined);
+    await link(path, store.layer(`sha256:${basename(path)}`, repository)).catch(() => undefined);
   }
 }
 
@@ -89,10 +94,15 @@ export async function fullDisk(reference: string, folder: string): Promise<HostD
   return new HostDiskFull(what, folder);
 }
 
-async function useKnownLayers(store: StoreFolder, manifest: ImageManifest, blobs: string): Promise<void> {
+async function useKnownLayers(
+  store: StoreFolder,
+  { repository }: RegistrySource,
+  manifest: ImageManifest,
+  blobs: string,
+): Promise<void> {
   const now = new Date();
   for (const { digest, size } of manifest.layers) {
-    const kept = store.layer(digest);
+    const kept = store.layer(digest, repository);
     const known = await stat(kept).catch(() => undefined);
     if (known?.size !== size) continue;
     await link(kept, join(blobs, digest.replace('sha256:', ''))).catch(() => undefined);

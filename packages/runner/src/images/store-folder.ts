@@ -1,6 +1,11 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-/** Where the image store keeps what, below the cache folder. Names are digests of contents, so nothing is ever changed. */
+/**
+ * Where the image store keeps what, below the cache folder. Names stand for contents, so nothing is ever changed. What came
+ * from a repository is kept for that repository alone: its registry decides by repository who may have it, while anybody's
+ * registry can name a digest, and serve a manifest of which it has no layer.
+ */
 export class StoreFolder {
   readonly root: string;
 
@@ -13,7 +18,7 @@ export class StoreFolder {
     return join(this.root, 'devices');
   }
 
-  /** Layers as they came from registries, so that images that share some fetch them once. */
+  /** Layers as they came from registries, so that images of a repository that share some fetch them once. */
   get layers(): string {
     return join(this.root, 'layers');
   }
@@ -38,13 +43,22 @@ export class StoreFolder {
     return join(this.root, 'failures');
   }
 
-  device(digest: string): string {
-    return join(this.devices, digest.replace(':', '-'));
+  /** `repository`: null for an image that was built on this host. */
+  device(digest: string, repository: string | null): string {
+    return join(this.devices, fileName(repository === null ? digest : ofRepository(digest, repository)));
   }
 
-  layer(digest: string): string {
-    return join(this.layers, digest.replace(':', '-'));
+  layer(digest: string, repository: string): string {
+    return join(this.layers, fileName(ofRepository(digest, repository)));
   }
+}
+
+function ofRepository(digest: string, repository: string): string {
+  return `sha256:${createHash('sha256').update(`${repository}@${digest}`).digest('hex')}`;
+}
+
+function fileName(digest: string): string {
+  return digest.replace(':', '-');
 }
 
 export const deviceName = 'root.erofs';

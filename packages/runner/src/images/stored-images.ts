@@ -62,10 +62,11 @@ async function storedImage(
   const device = await stat(join(folder, deviceName)).catch(() => undefined);
   const recordFile = await stat(join(folder, recordName)).catch(() => undefined);
   if (!record || !device || !recordFile) return undefined;
-  const { digest, reference, config } = record;
+  const { digest, reference, repository, config } = record;
+  const ownNames = repository === null ? (names.get(digest) ?? []) : [];
   return {
     ...{ digest, config, bytes: device.blocks * 512, usedAt: recordFile.mtime, isInUse: device.nlink > 1 },
-    references: [...new Set([reference, ...(names.get(digest) ?? [])])],
+    references: [...new Set([reference, ...ownNames])],
     erofsPath: join(folder, deviceName),
   };
 }

@@ -6,8 +6,8 @@ import { holdNetwork, type Prepared, type PreparedStart } from './prepared.ts';
 import { takeWaiting } from './take-waiting.ts';
 
 /**
- * Makes ready what a sandbox is attached to: the image, converted once per digest, and a network of its own. Or takes
- * a sandbox that was started ahead of time, where one fits.
+ * Makes ready what a sandbox is attached to: the image, converted once per digest and repository, and a network of its
+ * own. Or takes a sandbox that was started ahead of time, where one fits.
  */
 export async function prepare(run: LiveRun): Promise<Prepared> {
   await run.report.setup('Preparing environment');

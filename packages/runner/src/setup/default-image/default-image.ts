@@ -52,7 +52,7 @@ export async function buildDefaultImage(options: SetUpOptions): Promise<BuiltIma
   });
   const { digest } = await readLayout(layoutPath);
   const store = new StoreFolder(cacheDirectory);
-  const image = { reference: defaultImageReference, digest, openRepository: null };
+  const image = { reference: defaultImageReference, digest, repository: null, isOpen: false };
   await makeImage(
     store,
     image,
