@@ -114,7 +114,7 @@ export const maximumImageProblemCharacters = 1000;
 export const imageFailure = z.object({
   /** `WantedImage.id`. */
   imageId: z.string().max(100),
-  /** Without the secrets of the login. */
+  /** Without the password of the settings' login, and without that which a cloud gave the host. */
   problem: z
     .string()
     .max(2 * maximumImageProblemCharacters)

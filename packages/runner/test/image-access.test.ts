@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, delimiter, join } from 'node:path';
+import { inspect } from 'node:util';
 import type { RegistryCredentials } from '@slipway/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createImageStore, type ImageStore } from '../src/images/image-store.ts';
@@ -96,6 +97,24 @@ describe('a registry that wants a login', () => {
     await dockerConfiguration({ auths: { [registry.host]: { auth: auth(right) } } });
     await expect(images.resolve(reference, { credentials: wrong })).rejects.toThrow(refused);
   });
+});
+
+test.each([
+  ['of the settings', right, null],
+  ['that the cloud gave the host', null, right],
+])('a password %s is not in what its registry says of it', async (_name, credentials, ofHost) => {
+  await using faulty = await startFaultyRegistry(registry.host);
+  const message = `${right.password} of ${auth(right)} is wrong`;
+  faulty.fail(/manifests/, [{ status: 403, body: { errors: [{ code: 'DENIED', message }] } }], true);
+  const logins = { loginAt: async () => credentials ?? ofHost, remarkAbout: () => '' };
+  const failing = createImageStore({ cacheDirectory, logins });
+  const error: unknown = await failing
+    .resolve(`${faulty.host}/team/private:1`, { credentials })
+    .catch((failure: unknown) => failure);
+  const words = inspect(error);
+  expect(words).toContain('*** of *** is wrong');
+  expect(words).not.toContain(right.password);
+  expect(words).not.toContain(auth(right));
 });
 
 describe('an image that is here already', () => {

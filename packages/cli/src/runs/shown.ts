@@ -3,7 +3,8 @@ import { harmlessText, withoutDirections } from '@slipway/core';
 
 /**
  * Text that others chose, as part of a page on a terminal: it does nothing to the terminal, has no colours that could
- * hide what follows and nothing that turns its order, and where it has several lines the further ones are indented, so that none looks like the page's own.
+ * hide what follows and nothing that turns its order, and where it has several lines the further ones are indented, so
+ * that none looks like the page's own.
  */
 export function shown(text: string, indent: number): string {
   const plain = stripVTControlCharacters(withoutDirections(harmlessText(text))).replaceAll('\r', '␍');

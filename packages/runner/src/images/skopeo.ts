@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RegistryCredentials } from '@slipway/core';
+import { maskPatterns, type RegistryCredentials, StreamMasker } from '@slipway/core';
 
 /** The authentication file of one call: its descriptor, so that no file with a password in it has a name. */
 const authenticationDescriptor = 3;
@@ -25,7 +25,7 @@ export interface SkopeoCall {
   readonly signal: AbortSignal;
 }
 
-/** skopeo failed; `output` is the end of what it said. */
+/** skopeo failed; `output` is the end of what it said, without the login that it was given. */
 export class SkopeoFailed extends Error {
   override readonly name = 'SkopeoFailed';
   readonly output: string;
@@ -54,20 +54,30 @@ export async function runSkopeo({
     signal.addEventListener('abort', kill, { once: true });
     let output = '';
     let errors = '';
+    let masker: StreamMasker | undefined;
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       if (output.length < maximumOutputBytes) output += text;
     });
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      errors = (errors + text).slice(-keptErrorCharacters);
+      // Made when it is needed, as most calls say nothing.
+      masker ??= new StreamMasker(maskPatterns(secretsOf(login)));
+      errors = (errors + masker.push(text)).slice(-keptErrorCharacters);
     });
     const [code] = await once(child, 'close');
     signal.removeEventListener('abort', kill);
     signal.throwIfAborted();
-    if (code !== 0) throw new SkopeoFailed(errors.trim());
+    if (code !== 0) throw new SkopeoFailed((errors + (masker?.end() ?? '')).trim());
     return output;
   } finally {
     if (authentication !== undefined) closeSync(authentication);
   }
+}
+
+/** What a registry that has seen the login may say back. */
+function secretsOf(login: SkopeoCall['login']): readonly string[] {
+  if (login === null) return [];
+  const { username, password } = login.credentials;
+  return [password, `${username}:${password}`];
 }
 
 /** https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md */
