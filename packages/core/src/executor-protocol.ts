@@ -16,6 +16,8 @@ import { stepStatus } from './run.ts';
 export const maximumFrameBytes = 1024 * 1024;
 /** Most UTF-16 code units of a line: escaped as JSON they still fit in one frame. */
 export const maximumLineCharacters = 64 * 1024;
+/** Whether a line may be a piece of a longer one, which goes on with the next line. No piece ends inside a surrogate pair. */
+export const mayGoOn = (text: string): boolean => text.length >= maximumLineCharacters - 1;
 /** Most lines of a `log` frame. */
 const maximumFrameLines = 64 * 1024;
 /** How many lines of the end of a log are kept at most when it was cut. */

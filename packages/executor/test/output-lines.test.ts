@@ -35,3 +35,11 @@ test('wherever a gap begins and ends, no part of a secret shows, and every line 
     expect(lines.at(-1)).toBe(`${count - 1} is a line, ä`);
   }
 });
+
+test('of a line that began in a gap nothing shows, however long it is', () => {
+  const stream = new OutputLines(patterns);
+  stream.skip({ lines: 3, bytes: 100 });
+  expect(stream.push(Buffer.from('x'.repeat(200_000)))).toEqual([]);
+  expect(stream.push(Buffer.from('end\nnext\n'))).toEqual(['next']);
+  expect(stream.takeLeftOut()).toEqual({ lines: 4, bytes: 100 + 200_000 + 4 });
+});

@@ -1,5 +1,5 @@
-import { defaultRunSandbox, type FrameFromExecutor } from '@slipway/core';
-import { expect, test } from 'vitest';
+import { defaultRunSandbox, type FrameFromExecutor, maximumLineCharacters } from '@slipway/core';
+import { describe, expect, test } from 'vitest';
 import { LogLimit } from '../src/log-spool/log-limit.ts';
 import type { NewLine } from '../src/log-spool/log-spool.ts';
 import { eventually, RunSetting } from './run-setting.ts';
@@ -61,6 +61,26 @@ test('a log ends with how much is missing also when its last lines are left out'
   limit.leaveOut({ lines: 1_000, bytes: 1_000_000 });
   const missing = (6_000 - kept).toLocaleString('en');
   expect(limit.end()).toEqual([line(`[${missing} lines of about 6 MiB were not kept.]`)]);
+});
+
+describe('the last lines do not begin with the end of a long one, which may be the end of a secret:', () => {
+  const piece = line('x'.repeat(maximumLineCharacters));
+
+  test('one that is too long to be kept', () => {
+    const limit = new LogLimit(1);
+    limit.take(numbered(5_000));
+    limit.take([piece, piece, line('end'), line('last')]);
+    const [summary, ...last] = limit.end();
+    expect(summary?.text).toMatch(/these are the last ones:]$/);
+    expect(last).toEqual([line('last')]);
+  });
+
+  test('one in which the log reaches its limit', () => {
+    const limit = new LogLimit(1);
+    const kept = limit.take(Array.from({ length: 8 }, () => piece));
+    expect(kept.slice(0, -1)).toEqual(Array.from({ length: 7 }, () => piece));
+    expect(limit.end()).toEqual([line('[1 lines of about 1 MiB were not kept.]')]);
+  });
 });
 
 test('the last line is kept however long it is', () => {

@@ -5,7 +5,7 @@ import {
   type LogLine,
   lastLogSequence,
   logLineOverheadBytes,
-  maximumLineCharacters,
+  mayGoOn,
   type SecretPatterns,
   StreamMasker,
 } from '@slipway/core';
@@ -64,8 +64,7 @@ export async function appendLines(
  */
 function maskedTexts(lines: readonly LogLine[], masker: StreamMasker): string[] {
   return lines.map(({ kind, text }, index) => {
-    const isLong = kind === 'line' && text.length >= maximumLineCharacters - 1;
-    const isCut = isLong && lines[index + 1]?.kind !== 'header';
+    const isCut = kind === 'line' && mayGoOn(text) && lines[index + 1]?.kind !== 'header';
     return isCut ? masker.push(text) : masker.push(text) + masker.end();
   });
 }

@@ -1,4 +1,4 @@
-import { type LeftOut, mostLastLines } from '@slipway/core';
+import { type LeftOut, mayGoOn, mostLastLines } from '@slipway/core';
 import { freeBuffer } from './free-buffer.ts';
 import { leftOutOf, nothingLeftOut, sumOf } from './left-out.ts';
 import type { OutputLines } from './output-lines.ts';
@@ -47,14 +47,17 @@ export class NewestOutput {
       for (const line of stream.push(bytes)) lines.push(line);
       freeBuffer(bytes);
     }
-    const older = lines.slice(0, -mostLastLines);
+    let first = Math.max(0, lines.length - mostLastLines);
+    // The end of a line may be that of a secret, which nobody recognises without its beginning.
+    while (first < lines.length && mayGoOn(lines[first - 1] ?? '')) first += 1;
+    const older = lines.slice(0, first);
     const leftOut = [...this.#tails.keys()].map((stream) => stream.takeLeftOut());
     leftOut.push({
       lines: older.length,
       bytes: older.reduce((sum, line) => sum + Buffer.byteLength(line), 0),
     });
     this.#tails.clear();
-    return { lines: lines.slice(-mostLastLines), leftOut: leftOut.reduce(sumOf, nothingLeftOut) };
+    return { lines: lines.slice(first), leftOut: leftOut.reduce(sumOf, nothingLeftOut) };
   }
 }
 

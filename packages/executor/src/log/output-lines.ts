@@ -8,8 +8,6 @@ import { LineSplitter } from './line-splitter.ts';
  * that the masker may hold back together with them.
  */
 const unsureCharacters = 2 * maximumPatternLength;
-/** Behind them a line that begins is waited for, but not longer than for so many characters. */
-const longestSearchCharacters = 16 * 1024;
 
 /**
  * Makes lines of what one stream of a command prints, masked. Each stream is masked on its own: a secret cannot hide in
@@ -20,9 +18,9 @@ export class OutputLines {
   #decoder = new StringDecoder('utf8');
   #masker: StreamMasker;
   #splitter = new LineSplitter();
-  /** How many characters are still unsure, and for how many more the begin of a line is waited for. */
+  /** How many characters are still unsure, and whether what comes behind them is the end of a line that began in a gap. */
   #unsureCharacters = 0;
-  #searchCharacters = 0;
+  #isInsideLine = false;
   #leftOut = nothingLeftOut;
 
   constructor(patterns: SecretPatterns) {
@@ -41,7 +39,10 @@ export class OutputLines {
     return [...this.#linesOf(masked), ...this.#splitter.end()];
   }
 
-  /** What comes next follows `missing`. No line shows what was under way before it, nor the first ones behind it. */
+  /**
+   * What comes next follows `missing`. No line shows what was under way before it, nor the first ones behind it, nor the end
+   * of one: it may be the end of a secret that is not known here, which nobody would recognise without its beginning.
+   */
   skip(missing: LeftOut): void {
     this.#leaveOut(this.#masker.held.text);
     this.#leftOut = sumOf(this.#leftOut, missing);
@@ -49,7 +50,7 @@ export class OutputLines {
     this.#masker = new StreamMasker(this.#patterns);
     this.#splitter = new LineSplitter();
     this.#unsureCharacters = unsureCharacters;
-    this.#searchCharacters = longestSearchCharacters;
+    this.#isInsideLine = true;
   }
 
   /** What was left out since this was asked last. */
@@ -68,10 +69,10 @@ export class OutputLines {
   }
 
   #linesOf(masked: string): string[] {
-    if (this.#searchCharacters === 0) return this.#splitter.push(masked);
+    if (!this.#isInsideLine) return this.#splitter.push(masked);
     const newline = masked.indexOf('\n');
-    const end = newline < 0 ? Math.min(masked.length, this.#searchCharacters) : newline + 1;
-    this.#searchCharacters = newline < 0 ? this.#searchCharacters - end : 0;
+    this.#isInsideLine = newline < 0;
+    const end = newline < 0 ? masked.length : newline + 1;
     this.#leaveOut(masked.slice(0, end));
     return this.#splitter.push(masked.slice(end));
   }

@@ -1,4 +1,4 @@
-import { type LeftOut, logLineOverheadBytes, mostLastLines } from '@slipway/core';
+import { type LeftOut, logLineOverheadBytes, mayGoOn, mostLastLines } from '@slipway/core';
 import type { NewLine } from './log-spool.ts';
 
 /** Room for what comes after the cut: headers of steps, the last lines, words of Slipway's own. */
@@ -15,6 +15,8 @@ export class LogLimit {
   #droppedLines = 0;
   #droppedBytes = 0;
   #lastDropped: NewLine | undefined;
+  /** What came before the last lines. */
+  #before: NewLine | undefined;
   #lastLines: NewLine[] = [];
   #lastBytes = 0;
 
@@ -32,6 +34,7 @@ export class LogLimit {
   leaveOut({ lines, bytes }: LeftOut): void {
     this.#droppedLines += lines;
     this.#droppedBytes += bytes + lines * logLineOverheadBytes;
+    this.#before = undefined;
     this.#lastLines = [];
     this.#lastBytes = 0;
   }
@@ -42,6 +45,7 @@ export class LogLimit {
       const bytes = Buffer.byteLength(line.text) + logLineOverheadBytes;
       if (line.kind === 'header' || bytes <= this.#leftBytes) {
         this.#leftBytes -= bytes;
+        this.#before = line;
         return [line];
       }
       const isFirst = this.#droppedLines === 0;
@@ -71,6 +75,11 @@ export class LogLimit {
     return length > mostLastLines || (length > 1 && this.#lastBytes > mostLastBytes);
   }
 
+  /** The end of a line may be that of a secret, which the control plane cannot recognise without its beginning. */
+  get #beginsInsideLine(): boolean {
+    return this.#lastLines.length > 0 && this.#before !== undefined && mayGoOn(this.#before.text);
+  }
+
   #drop(line: NewLine, bytes: number): void {
     // From here on everything is dropped: a log with holes would mislead.
     this.#leftBytes = 0;
@@ -79,9 +88,9 @@ export class LogLimit {
     this.#lastDropped = line;
     this.#lastLines.push(line);
     this.#lastBytes += bytes;
-    while (this.#hasTooManyLastLines) {
-      const oldest = this.#lastLines.shift();
-      this.#lastBytes -= Buffer.byteLength(oldest?.text ?? '') + logLineOverheadBytes;
+    while (this.#hasTooManyLastLines || this.#beginsInsideLine) {
+      this.#before = this.#lastLines.shift();
+      this.#lastBytes -= Buffer.byteLength(this.#before?.text ?? '') + logLineOverheadBytes;
     }
   }
 }
