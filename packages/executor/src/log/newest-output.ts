@@ -1,16 +1,11 @@
 import { type LeftOut, mayGoOn, mostLastLines } from '@slipway/core';
+import { addChunk, type Chunk } from './chunks.ts';
 import { freeBuffer } from './free-buffer.ts';
 import { leftOutOf, nothingLeftOut, sumOf } from './left-out.ts';
 import type { OutputLines } from './output-lines.ts';
 
 /** Of each stream: more than the last lines of a log may take, and than what is dropped behind a gap. */
 const leastKeptBytes = 96 * 1024;
-
-interface Chunk {
-  /** Counts the chunks of all streams. */
-  readonly number: number;
-  readonly bytes: Buffer;
-}
 
 /** What a stream printed last, and what of it is gone by now. */
 interface Tail {
@@ -31,7 +26,7 @@ export class NewestOutput {
     const tail = this.#tails.get(stream) ?? { chunks: [], bytes: 0, missing: nothingLeftOut };
     this.#tails.set(stream, tail);
     this.#chunkCount += 1;
-    tail.chunks.push({ number: this.#chunkCount, bytes });
+    addChunk(tail.chunks, { number: this.#chunkCount, bytes });
     tail.bytes += bytes.length;
     while (tail.bytes - (tail.chunks[0]?.bytes.length ?? tail.bytes) >= leastKeptBytes) dropOldest(tail);
   }
