@@ -48,6 +48,19 @@ test(
 );
 
 test(
+  'a command that does not obey is killed after its grace by the executor: its timers run, however slowly it started',
+  async () => {
+    const deployment = await runs.deploy('trap "" INT TERM; echo "at work"; sleep 600');
+    await deployment.logged(/^at work$/);
+    await deployment.cancel();
+    const end = await endOf(deployment);
+    expect(end).toMatchObject({ outcome: 'failed', cause: 'cancelled' });
+    expect(end.message).toContain('The step "Pre-run command" was interrupted.');
+  },
+  timeoutMilliseconds,
+);
+
+test(
   'a machine that answers nobody any more is held to its time limits all the same',
   async () => {
     const deployment = await runs.deploy('echo "at work"; sleep 600', { timeLimits: { silenceSeconds: 10 } });

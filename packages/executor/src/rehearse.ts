@@ -37,7 +37,8 @@ const jobAt = (executorRootPath: string): FrameToExecutor => ({
 /**
  * Has a run up to the first line of its first step, whose runner is gone then. Rejects when it does not come so far. V8
  * compiles functions, and zod its schemas, when they are used first; what was used before a snapshot is taken is compiled
- * in it.
+ * in it. It sets no timer: Node would keep in the snapshot when that was due, and let no later one come before, be that one
+ * cleared by then or not.
  */
 export async function rehearse(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'rehearsal-'));

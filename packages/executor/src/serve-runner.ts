@@ -12,14 +12,14 @@ const idleMilliseconds = 1_000;
  * what still runs then is killed. Rejects when the runner breaks the protocol. `whileIdle` is called when the runner
  * says nothing for a while.
  */
-export async function serveRunner(connection: RunnerConnection, whileIdle = () => {}): Promise<void> {
+export async function serveRunner(connection: RunnerConnection, whileIdle?: () => void): Promise<void> {
   const cancellation = new Cancellation();
   const cache = new CacheConnection(connection);
   let hasJob = false;
   let idle: NodeJS.Timeout | undefined;
   try {
     await connection.send([{ type: 'ready' }]);
-    idle = setTimeout(whileIdle, idleMilliseconds);
+    if (whileIdle) idle = setTimeout(whileIdle, idleMilliseconds);
     for await (const frame of connection.frames()) {
       clearTimeout(idle);
       if (frame.type === 'cancel') {
