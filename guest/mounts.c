@@ -62,17 +62,18 @@ static void mount_disk(const char *serial, const char *target, const char *type,
 
 /* Node runs here and there in a file of 120 MB: of the 128 KiB that the kernel reads around each
    place, most are never used. With 16, Node starts a tenth of a second later. */
-static void read_little_ahead(const char *serial) {
-  char device[64], path[128];
-  find_disk(serial, device, sizeof device);
+static void read_little_ahead(const char *device) {
+  char path[128];
   snprintf(path, sizeof path, "/sys/block/%s/queue/read_ahead_kb", device + strlen("/dev/"));
   write_file(path, "32", 2);
 }
 
 void mounts_read_only_disks(void) {
+  char toolbox[64];
   mount_disk("image", "/run/image", "erofs", MS_RDONLY | MS_NODEV, NULL);
-  read_little_ahead("toolbox");
-  mount_disk("toolbox", TOOLBOX, "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL);
+  find_disk("toolbox", toolbox, sizeof toolbox);
+  read_little_ahead(toolbox);
+  mount_at(toolbox, TOOLBOX, "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL);
 }
 
 void mounts_volume(void) {

@@ -10,6 +10,7 @@ import {
   userNamespaces,
 } from '../doctor/host-checks.ts';
 import type { JsonFlag } from '../options.ts';
+import { printJson } from '../print-json.ts';
 import type { SizeFlags } from '../sandbox-size.ts';
 import { setUp } from '../setup/setup.ts';
 
@@ -23,7 +24,7 @@ export interface DoctorFlags extends SizeFlags, JsonFlag {
 export async function doctor(flags: DoctorFlags): Promise<void> {
   if (flags.fix) await setUp(process.env, { gvisor: flags.isolation === 'gvisor' });
   const findings = await examine(flags);
-  if (flags.json) console.log(JSON.stringify(findings, undefined, 2));
+  if (flags.json) printJson(findings);
   else for (const finding of findings) console.log(formatFinding(finding));
   if (findings.some(({ state }) => state === 'missing')) process.exitCode = 1;
 }

@@ -1,5 +1,6 @@
 import { cacheDirectory, ensureGuest } from '@slipway/runner';
 import type { JsonFlag } from '../options.ts';
+import { printJson } from '../print-json.ts';
 
 /** `slipway guest update`. */
 export function updateGuest(flags: JsonFlag): Promise<void> {
@@ -17,10 +18,7 @@ async function show(update: boolean, { json }: JsonFlag): Promise<void> {
     report: (line) => console.error(line),
     update,
   });
-  if (json) {
-    console.log(JSON.stringify({ kernelDigest, kernelPath, initramfsDigest, initramfsPath }, undefined, 2));
-    return;
-  }
+  if (json) return printJson({ kernelDigest, kernelPath, initramfsDigest, initramfsPath });
   console.log(`kernel    ${kernelDigest} ${kernelPath}`);
   console.log(`initramfs ${initramfsDigest} ${initramfsPath}`);
 }

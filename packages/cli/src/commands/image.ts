@@ -8,6 +8,7 @@ import {
   type StoredImage,
 } from '@slipway/runner';
 import type { JsonFlag } from '../options.ts';
+import { printJson } from '../print-json.ts';
 import { inMiB, ProgressBar } from '../progress-bar.ts';
 
 export interface PruneFlags extends JsonFlag {
@@ -26,7 +27,7 @@ export async function buildImage({ json }: JsonFlag): Promise<void> {
       progress: ({ stage, done, total, unit }) => bar.show(stage, done, total, unit),
     });
     bar.end();
-    console.log(json ? JSON.stringify({ reference, digest }, undefined, 2) : `${reference} ${digest}`);
+    tellReady({ reference, digest }, json);
   } finally {
     bar.end();
   }
@@ -42,7 +43,7 @@ export async function pullImage(reference: string, { json }: JsonFlag): Promise<
       progress: ({ stage, bytes, totalBytes }) => bar.show(stages[stage], bytes, totalBytes),
     });
     bar.end();
-    console.log(json ? JSON.stringify({ reference, digest }, undefined, 2) : `${reference} ${digest}`);
+    tellReady({ reference, digest }, json);
   } finally {
     bar.end();
     await images.close();
@@ -53,7 +54,7 @@ export async function pullImage(reference: string, { json }: JsonFlag): Promise<
 export async function listAllImages({ json }: JsonFlag): Promise<void> {
   const cache = cacheDirectory(process.env);
   const [images, failures] = await Promise.all([listImages(cache), listPreparationFailures(cache)]);
-  if (json) return print({ images, failures });
+  if (json) return printJson({ images, failures });
   if (images.length === 0) console.log('There are no images on this host; ./slipway image build makes one.');
   for (const { references, digest, bytes, usedAt, isInUse } of images) {
     const use = isInUse ? 'in use' : `used ${inMinutes(usedAt.toISOString())}`;
@@ -67,7 +68,7 @@ export async function listAllImages({ json }: JsonFlag): Promise<void> {
 /** `slipway image inspect`. */
 export async function inspectImage(name: string, { json }: JsonFlag): Promise<void> {
   const image = oneImage(await listImages(cacheDirectory(process.env)), name);
-  if (json) return print(image);
+  if (json) return printJson(image);
   const { userId, groupId, home } = image.config.user;
   const lines = {
     reference: image.references.join(', '),
@@ -83,7 +84,7 @@ export async function inspectImage(name: string, { json }: JsonFlag): Promise<vo
 /** `slipway image prune`. */
 export async function pruneAllImages({ all = false, json }: PruneFlags): Promise<void> {
   const freedBytes = await pruneImages(cacheDirectory(process.env), { all });
-  if (json) return print({ freedBytes });
+  if (json) return printJson({ freedBytes });
   console.log(`${inMiB(freedBytes)} freed`);
 }
 
@@ -101,6 +102,11 @@ function oneImage(images: readonly StoredImage[], name: string): StoredImage {
   );
 }
 
+function tellReady(image: { readonly reference: string; readonly digest: string }, json?: boolean): void {
+  if (json) printJson(image);
+  else console.log(`${image.reference} ${image.digest}`);
+}
+
 function nameOf({ digest, references }: StoredImage): string {
   return `${digest} (${references.join(', ')})`;
 }
@@ -108,8 +114,4 @@ function nameOf({ digest, references }: StoredImage): string {
 /** `time`: ISO 8601. */
 function inMinutes(time: string): string {
   return time.slice(0, 16).replace('T', ' ');
-}
-
-function print(value: object): void {
-  console.log(JSON.stringify(value, undefined, 2));
 }

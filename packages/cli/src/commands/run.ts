@@ -1,5 +1,6 @@
 import { ApiClient, type ApiFlags } from '../api-client.ts';
 import type { JsonFlag } from '../options.ts';
+import { printJson } from '../print-json.ts';
 import { duration, timeOf } from '../runs/amounts.ts';
 import { idOfRun } from '../runs/find-run.ts';
 import { type ListedRun, newestRuns } from '../runs/list-runs.ts';
@@ -19,7 +20,7 @@ export interface ListFlags extends ShowFlags {
 export async function listRuns({ stack, limit, json, ...flags }: ListFlags): Promise<void> {
   const api = await ApiClient.open(flags, process.env);
   const runs = await newestRuns(api, stack, limit);
-  if (json) return print(runs);
+  if (json) return printJson(runs);
   if (runs.length === 0) {
     console.log(stack === undefined ? 'There was no run yet.' : `The stack "${stack}" has had no run yet.`);
     return;
@@ -32,7 +33,7 @@ export async function listRuns({ stack, limit, json, ...flags }: ListFlags): Pro
 export async function showRun(name: string, { json, ...flags }: ShowFlags): Promise<void> {
   const api = await ApiClient.open(flags, process.env);
   const facts = await factsOfRun(api, await idOfRun(api, name));
-  if (json) return print(facts);
+  if (json) return printJson(facts);
   for (const line of runPage(facts)) console.log(line);
 }
 
@@ -54,8 +55,4 @@ function rowOf({
     cause === null ? status : `${status} (${cause})`,
     milliseconds === null ? '' : duration(milliseconds),
   ];
-}
-
-function print(value: object): void {
-  console.log(JSON.stringify(value, undefined, 2));
 }

@@ -10,6 +10,7 @@ import { stringify } from 'yaml';
 import * as z from 'zod';
 import { ApiClient, type ApiFlags } from '../api-client.ts';
 import type { JsonFlag } from '../options.ts';
+import { printJson } from '../print-json.ts';
 import { stackPath } from '../stack-path.ts';
 
 /** Whose settings: exactly one of the two. */
@@ -131,5 +132,6 @@ function given(members: Readonly<Record<string, number | undefined>>): Record<st
 }
 
 function print(answer: object, { json }: JsonFlag): void {
-  console.log(json ? JSON.stringify(answer, undefined, 2) : stringify(answer).trimEnd());
+  if (json) printJson(answer);
+  else console.log(stringify(answer).trimEnd());
 }
