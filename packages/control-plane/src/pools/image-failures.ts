@@ -9,10 +9,11 @@ export async function storeImageFailures(
   runnerId: string,
   failures: readonly ImageFailure[],
 ): Promise<void> {
+  const text = JSON.stringify(failures);
   // Told every twenty seconds, and nearly always the same.
   await sql`
-    UPDATE runners SET image_failures = ${JSON.stringify(failures)}
-    WHERE id = ${runnerId} AND image_failures <> ${JSON.stringify(failures)}`.execute(db);
+    UPDATE runners SET image_failures = ${text}
+    WHERE id = ${runnerId} AND image_failures <> ${text}`.execute(db);
 }
 
 export interface ImageFailureOfRunner {

@@ -2,9 +2,10 @@ import { type Cause, explainCause, harmlessText, type RunOutcome } from '@slipwa
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import { endJobTokens } from '../identity/index.ts';
-import { appendOwnLine, forgetHeldTexts } from '../logs/index.ts';
-import { forgetRunSecrets, someRunSecretsWereCut } from '../secrets/index.ts';
+import { appendOwnLine } from '../logs/index.ts';
+import { someRunSecretsWereCut } from '../secrets/index.ts';
 import { endUpdatesOfRun } from '../stacks/index.ts';
+import { forgetSecretsOf } from './forget-secrets.ts';
 import { wakeClaims } from './wake-up.ts';
 
 const tooManySecrets =
@@ -42,10 +43,7 @@ export async function endRun(tx: Database, runId: string, ending: Ending, now: D
   await endUpdatesOfRun(tx, runId, now);
   if (await someRunSecretsWereCut(tx, runId)) await appendOwnLine(tx, runId, tooManySecrets);
   // Late lines may hold them.
-  if (!mayHaveLateLog) {
-    await forgetRunSecrets(tx, runId);
-    await forgetHeldTexts(tx, runId);
-  }
+  if (!mayHaveLateLog) await forgetSecretsOf(tx, runId);
   if (ending.cause) await appendOwnLine(tx, runId, explainCause(ending.cause, message ?? undefined));
   await wakeClaims(tx);
 }

@@ -5,8 +5,8 @@ import type { Database } from '../database/database.ts';
 import type { Access } from '../http/access.ts';
 import { conflict } from '../http/errors.ts';
 import { hashToken } from '../identity/index.ts';
-import { appendLines, forgetHeldTexts } from '../logs/index.ts';
-import { forgetRunSecrets } from '../secrets/index.ts';
+import { appendLines } from '../logs/index.ts';
+import { forgetSecretsOf } from './forget-secrets.ts';
 import { logOf, type RunRecord, runColumns } from './run.ts';
 
 /** What a runner reads that comes too late: nobody waits for these lines any more. It forgets them. */
@@ -62,8 +62,7 @@ export async function forgetOverdueLateLogs({ db }: Pick<ControlPlane, 'db'>): P
 export async function awaitNoMore(tx: Database, runIds: readonly string[]): Promise<void> {
   for (const runId of runIds) {
     await tx.updateTable('runs').set({ delivery_token_hash: null }).where('id', '=', runId).execute();
-    await forgetRunSecrets(tx, runId);
-    await forgetHeldTexts(tx, runId);
+    await forgetSecretsOf(tx, runId);
   }
 }
 
