@@ -9,6 +9,7 @@ import {
   type CachedProject,
   go,
   npm,
+  pip,
   pnpm,
   poetry,
   uv,
@@ -18,7 +19,7 @@ import {
 import { type PackageHost, startPackageHost } from './testing/package-host.ts';
 import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
-const tools = { npm, yarn, berry, pnpm, uv, poetry, go };
+const tools = { npm, yarn, berry, pnpm, pip, uv, poetry, go };
 
 let folder: string;
 let host: PackageHost;

@@ -189,6 +189,27 @@ const importSix = `python -c 'import six; print("six", six.__version__)'`;
 const runtimeOf = (toolchain: string) =>
   `runtime:\n  name: python\n  options:\n    toolchain: ${toolchain}\n`;
 
+export function pip({ url, address }: PackageHost): CachedProject {
+  return {
+    name: 'pip',
+    tools: ['python'],
+    files: {
+      'Pulumi.yaml': 'name: pip\nruntime:\n  name: python\n  options:\n    virtualenv: venv\n',
+      'requirements.txt': 'six==1.17.0\n',
+    },
+    environment: { PIP_INDEX_URL: `${url}/simple/`, PIP_TRUSTED_HOST: address },
+    install: [
+      '[ -e venv ] || python3 -m venv venv',
+      'venv/bin/pip install -r requirements.txt',
+      `venv/bin/${importSix}`,
+    ],
+    installAgain: [],
+    isProgram: false,
+    installed: 'six 1.17.0',
+    found: 'Requirement already satisfied: six==1.17.0',
+  };
+}
+
 export function uv({ url, folder }: PackageHost): CachedProject {
   const settings = `[project]
 name = "p"

@@ -28,7 +28,7 @@ const environment = registryEnvironment();
  * `npm`, `python` and `go`, the packages. Takes a minute the first time.
  */
 export async function ensurePackageTools(): Promise<string> {
-  const recipe = ['package tools 3', ...Object.values(nodeTools), ...Object.values(pythonTools)];
+  const recipe = ['package tools 4', ...Object.values(nodeTools), ...Object.values(pythonTools)];
   const packages = [...npmPackages.map(({ name, version }) => `${name}@${version}`), pythonPackage.version];
   const cache = cacheDirectory(process.env);
   const folder = join(cache, 'test-tools', contentKey([...recipe, ...packages, goModule.version]));
@@ -38,7 +38,7 @@ export async function ensurePackageTools(): Promise<string> {
     await Promise.all([
       installNodeTools(roots).then(() => fetchNpmPackages(join(partialFolder, 'npm'))),
       installPythonTools(roots, join(partialFolder, 'python')),
-      archiveDebian(join(partialFolder, 'tools/python.tar'), 'extract', ['python3'], { report }),
+      archiveDebian(join(partialFolder, 'tools/python.tar'), 'extract', ['python3-venv'], { report }),
     ]);
     const go = await ensureGoToolchain({ cacheDirectory: cache, report });
     await fetchGoModule(go, partialFolder);
