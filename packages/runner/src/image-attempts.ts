@@ -6,7 +6,7 @@ const againAfterMilliseconds = 5 * 60_000;
 const againAfterAtMostMilliseconds = 60 * 60_000;
 
 interface Attempt {
-  /** Undefined when the image is ready, or there was no room for it. */
+  /** Undefined when the image is ready. */
   readonly failure: ImageFailure | undefined;
   /** How often it has failed, one time after the other. */
   readonly failures: number;

@@ -33,8 +33,7 @@ export interface ImagePreparationOptions {
 
 /**
  * Fetches and converts the images that runs may ask for before one does: the default one, and those that the settings of
- * the pool's stacks name, as soon as they are saved. One at a time, and only while the cache has room: nothing is evicted
- * for a run that may never come. Why one could not be had is told to the control plane, and kept for `image ls` of this
+ * the pool's stacks name, as soon as they are saved. One at a time, and only while the cache has room. Why one could not be had is told to the control plane, and kept for `image ls` of this
  * host; it is tried again, but never before one that is new. Ends with `signal`, and never rejects.
  */
 export async function prepareImages(options: ImagePreparationOptions, signal: AbortSignal): Promise<void> {
@@ -104,11 +103,7 @@ async function prepare(
 ): Promise<ImageFailure | undefined> {
   if (signal.aborted) return undefined;
   try {
-    if (await images.isNearlyFull()) {
-      log.info({ reference }, 'An executor image is not prepared: the image cache is nearly full');
-      return undefined;
-    }
-    const { digest, release } = await images.resolve(reference, { credentials, signal });
+    const { digest, release } = await images.resolve(reference, { credentials, signal, isAheadOfTime: true });
     await release();
     log.info({ reference, digest }, 'An executor image is ready');
     return undefined;

@@ -179,16 +179,25 @@ test('a new image waits for one at most of those that failed before, and each fa
   );
 });
 
-test('nothing is prepared while the cache is nearly full', async () => {
-  const { setting, asked } = await preparing();
-  await using _ = setting;
+test('nothing is prepared while the cache is nearly full, which is told, until it has room', async () => {
+  const given = await preparing();
+  const { setting, asked } = given;
+  await using _setting = setting;
   setting.imagesAreNearlyFull = true;
   setting.server.images = [image('a')];
-  await setting.start();
-  await eventually(
-    () => setting.logged.filter(({ message }) => message.includes('nearly full')).length === 2,
-  );
+  let now = Date.parse('2026-01-02T03:04:05Z');
+  await using _preparation = startPreparation(given, () => now);
+  await eventually(() => setting.server.imageFailures.length === 1);
   expect(asked).toEqual([]);
+  expect(setting.server.imageFailures).toMatchObject([
+    { imageId: image('a').id, problem: expect.stringContaining('the image cache is nearly full') },
+  ]);
+  expect([...setting.imageFailures.keys()]).toEqual([setting.options.defaultImage, image('a').reference]);
+
+  setting.imagesAreNearlyFull = false;
+  now += 5 * 60_000;
+  setting.server.images = [image('a'), image('b')];
+  await eventually(() => asked.length === 3 && setting.server.imageFailures.length === 0);
 });
 
 test('what is being prepared does not hold up the end of a runner', async () => {

@@ -274,7 +274,8 @@ describe('the store', () => {
     { file: 'usr/bin/pulumi', mode: 0o755, content: 'x' },
     { file: 'base', content: randomBytes(50_000) },
   ]);
-  const storeOf = (mebibytes: number) => createImageStore({ cacheDirectory, limitBytes: mebibytes << 20 });
+  const storeOf = (mebibytes: number) =>
+    createImageStore({ cacheDirectory, limitBytes: mebibytes * 2 ** 20 });
 
   test('fetches a layer once that several images of a repository have', async () => {
     const before = registry.requests(/sized\/blobs/);
@@ -296,6 +297,20 @@ describe('the store', () => {
     expect(
       (await readdir(join(cacheDirectory, 'images/devices'))).filter((name) => name.startsWith('removed')),
     ).toEqual([]);
+  });
+
+  test('fetches nothing ahead of time when that is all but full, and says what to do; a run gets it all the same', async () => {
+    const [here, wanted] = [await pushSized('here'), await pushSized('ahead')];
+    const store = storeOf(2 * sizeMiB + 0.75);
+    const ahead = (reference: string) => store.resolve(reference, { isAheadOfTime: true });
+    await (await ahead(here.reference)).release();
+    const refused = await ahead(wanted.reference).catch(String);
+    expect(refused).toMatch(/ahead": it waits for a run .* nearly full .*--image-cache-gib.*image prune/);
+    expect(existsSync(wanted.device)).toBe(false);
+    // Neither is what is here refused, nor what a run wants.
+    await (await ahead(here.reference)).release();
+    await (await store.resolve(wanted.reference)).release();
+    expect(existsSync(wanted.device)).toBe(true);
   });
 
   test('never removes what is in use, here or in another process, until it is released or its user has died', async () => {

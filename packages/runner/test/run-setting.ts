@@ -10,7 +10,13 @@ import {
 } from '@slipway/core';
 import { archiveFormat } from '../src/dependency-cache/blob-format.ts';
 import { EntryStore } from '../src/dependency-cache/entry-store.ts';
-import { type Runner, type RunnerOptions, type RunnerParts, startRunner } from '../src/index.ts';
+import {
+  ImageUnavailableError,
+  type Runner,
+  type RunnerOptions,
+  type RunnerParts,
+  startRunner,
+} from '../src/index.ts';
 import { ContractServer } from '../src/testing/contract-server.ts';
 import { HeldIsolation, type HeldSandbox } from '../src/testing/held-isolation.ts';
 import { plan } from './executor-frames.ts';
@@ -88,8 +94,11 @@ export class RunSetting implements AsyncDisposable {
     return {
       isolation: this.isolation,
       images: {
-        resolve: (...given) => this.images.resolve(...given),
-        isNearlyFull: async () => this.imagesAreNearlyFull,
+        resolve: async (reference, options) => {
+          if (options?.isAheadOfTime && this.imagesAreNearlyFull)
+            throw new ImageUnavailableError(reference, 'the image cache is nearly full');
+          return this.images.resolve(reference, options);
+        },
         noteFailure: async (failure) => void this.imageFailures.set(failure.reference, failure.problem),
         forgetFailure: async (reference) => void this.imageFailures.delete(reference),
       },

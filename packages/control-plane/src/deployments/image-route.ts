@@ -11,7 +11,7 @@ const path = '/api/slipway/stacks/:organization/:project/:stack/executor-image';
 
 /**
  * The executor image that the settings of a stack name, and why runners of its pool could not make it ready: those that
- * are there now, in their own words. A runner that is not among them has it, has not come to it yet, or has no room.
+ * are there now, in their own words. A runner that is not among them has it, or has not come to it yet.
  */
 export function stackImageRoute(app: FastifyInstance, controlPlane: ControlPlane): void {
   const { db } = controlPlane;

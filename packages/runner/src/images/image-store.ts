@@ -31,8 +31,6 @@ export interface ImageStore {
   noteFailure(failure: PreparationFailure): Promise<void>;
   /** Nobody wants the image any more. */
   forgetFailure(reference: string): Promise<void>;
-  /** Whether another image would soon push others out. */
-  isNearlyFull(): Promise<boolean>;
   /** Ends what the store holds. */
   close(): Promise<void>;
 }
@@ -40,6 +38,8 @@ export interface ImageStore {
 export interface ResolveOptions {
   /** The login that the settings of a run name; null or absent where they name none. */
   readonly credentials?: RegistryCredentials | null;
+  /** No run wants it yet: where it is not here, it is refused rather than that it might push others out. */
+  readonly isAheadOfTime?: boolean;
   /** Ends the fetching and converting that this call has begun. */
   readonly signal?: AbortSignal;
   /** Gets how far an image is that has to be fetched and converted. */
@@ -77,7 +77,7 @@ interface ImageToFetch {
 }
 
 export const usualLimitBytes = 50 * 1024 ** 3;
-/** Part of the limit from which on nothing is prepared that no run has asked for. */
+/** Part of the limit from which on nothing is fetched that no run wants. */
 const nearlyFull = 0.9;
 const usualStallMilliseconds = 60_000;
 /** An image that is removed between being made and being held is made again, so often. */
@@ -139,11 +139,6 @@ class CachedImages implements ImageStore {
     return (await this.#holdKnown(request)) ?? this.#fetch(request, options);
   }
 
-  async isNearlyFull(): Promise<boolean> {
-    const used = await usedBytes(this.#store);
-    return used > (this.#options.limitBytes ?? usualLimitBytes) * nearlyFull;
-  }
-
   async close(): Promise<void> {
     await this.#makingRoom;
     await this.#network.close();
@@ -194,13 +189,15 @@ class CachedImages implements ImageStore {
     );
   }
 
-  async #make(request: Request, found: ImageToFetch, { progress, signal }: ResolveOptions): Promise<boolean> {
+  async #make(request: Request, found: ImageToFetch, options: ResolveOptions): Promise<boolean> {
     const { reference, source, credentials } = request;
+    const { progress, signal, isAheadOfTime = false } = options;
     const { conversionLimits: limits, stallMilliseconds = usualStallMilliseconds, report } = this.#options;
     return makeImage(
       this.#store,
       { reference, digest: found.digest, repository: source.repository, isOpen: credentials === null },
       async (folder) => {
+        if (isAheadOfTime) await this.#requireSpareRoom(reference);
         report?.(`Fetching the executor image ${reference} (${found.digest})`);
         await pull(this.#registry, this.#store, { request, ...found }, folder, {
           stallMilliseconds,
@@ -215,6 +212,19 @@ class CachedImages implements ImageStore {
         return laidOut;
       },
       { limits, signal, progress: (bytes) => progress?.({ stage: 'converting', bytes }) },
+    );
+  }
+
+  /** Nothing is removed for a run that may never come. */
+  async #requireSpareRoom(reference: string): Promise<void> {
+    const { limitBytes = usualLimitBytes } = this.#options;
+    const used = await usedBytes(this.#store);
+    if (used <= limitBytes * nearlyFull) return;
+    const inGiB = (bytes: number) => (bytes / 1024 ** 3).toFixed(1);
+    throw new ImageUnavailableError(
+      reference,
+      `it waits for a run that wants it, as the image cache is nearly full (${inGiB(used)} of ${inGiB(limitBytes)} GiB). ` +
+        'Give the runner a larger one (--image-cache-gib), or remove what no run uses: `./slipway image prune`.',
     );
   }
 
