@@ -128,6 +128,15 @@ describe('an image of a registry', () => {
   });
 });
 
+test('an image is stored once, however the name of its repository is spelled', async () => {
+  const { port } = new URL(`http://${registry.host}`);
+  const before = registry.requests(/program\/blobs/);
+  for (const host of ['localhost', 'LocalHost']) await images.resolve(`${host}:${port}/team/program:1`);
+  expect(registry.requests(/program\/blobs/) - before).toBe(2); // The configuration and the one layer.
+  const devices = await readdir(join(cacheDirectory, 'images/devices'));
+  expect(devices.filter((name) => !name.endsWith('.lock'))).toHaveLength(1);
+});
+
 test('an image for several platforms is pulled for this one, and refused with their names when it is not among them', async () => {
   const repository = `${registry.host}/team/program`;
   const digests = {

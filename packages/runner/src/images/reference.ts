@@ -1,4 +1,4 @@
-import { registryOf } from '@slipway/core';
+import { canonicalName, repositoryOf } from '@slipway/core';
 import { ImageUnavailableError } from './image-unavailable.ts';
 
 /** Where the image of a reference comes from. */
@@ -8,9 +8,11 @@ export type ImageSource =
 
 export interface RegistrySource {
   readonly kind: 'registry';
-  /** Host, and port where it has one. */
+  /** Host, and port where it has one, as it is written: by that the host's logins are known. */
   readonly registry: string;
-  /** `registry/repository`, as skopeo's `docker://` takes it. */
+  /** Within the registry. */
+  readonly path: string;
+  /** Both, in one spelling for all: what came from it is kept under this name. */
   readonly repository: string;
   readonly tag: string;
   /** Set where the reference names one content for ever. A tag beside it is for people only. */
@@ -20,20 +22,20 @@ export interface RegistrySource {
 }
 
 const shape =
-  /^(?<repository>(?:(?:[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d{1,5})?|[a-zA-Z0-9-]+:\d{1,5})\/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?<tag>[\w][\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$/;
+  /^(?<name>(?:(?:[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d{1,5})?|[a-zA-Z0-9-]+:\d{1,5})\/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::(?<tag>[\w][\w.-]{0,127}))?(?:@(?<digest>sha256:[0-9a-f]{64}))?$/;
 
 /** Reads an image reference: `[registry/]repository[:tag][@sha256:…]`. Throws `ImageUnavailableError`. */
 export function parseReference(reference: string): ImageSource {
   const parts = reference.length > 512 ? undefined : shape.exec(reference)?.groups;
-  if (parts?.repository === undefined) {
+  if (parts?.name === undefined) {
     throw new ImageUnavailableError(
       reference.slice(0, 512),
       'this is not an image reference; write it as [registry/]repository[:tag] or [registry/]repository@sha256:…',
     );
   }
-  const { repository, tag = 'latest', digest } = parts;
-  if (repository.startsWith('localhost/')) return { kind: 'local' };
-  const registry = registryOf(repository);
-  const onLoopback = /^(localhost|127(\.\d{1,3}){3}):\d+$/.test(registry);
-  return { kind: 'registry', registry, repository, tag, digest, onLoopback };
+  const { name, tag = 'latest', digest } = parts;
+  if (name.startsWith('localhost/')) return { kind: 'local' };
+  const place = repositoryOf(name);
+  const onLoopback = /^(localhost|127(\.\d{1,3}){3}):\d+$/i.test(place.registry);
+  return { kind: 'registry', ...place, repository: canonicalName(place), tag, digest, onLoopback };
 }

@@ -127,8 +127,8 @@ export class Registry {
   }
 }
 
-function address({ repository }: RegistrySource, tagOrDigest: string): string {
-  return `docker://${repository}${tagOrDigest.startsWith('sha256:') ? '@' : ':'}${tagOrDigest}`;
+function address({ registry, path }: RegistrySource, tagOrDigest: string): string {
+  return `docker://${registry}/${path}${tagOrDigest.startsWith('sha256:') ? '@' : ':'}${tagOrDigest}`;
 }
 
 function parse(raw: string): unknown {
