@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
+import { startFaultyRegistry } from '../packages/runner/src/testing/faulty-registry.ts';
 import {
   addEmptyProject,
   finishedDeployment,
@@ -23,10 +24,13 @@ beforeAll(async () => {
 afterAll(() => slipway?.close());
 
 /** Runs `slipway run …` to its end, against the Slipway under test. */
-function runCommand(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+function runCommand(
+  command: string,
+  ...options: string[]
+): Promise<{ code: number; stdout: string; stderr: string }> {
   const { promise, resolve } = Promise.withResolvers<{ code: number; stdout: string; stderr: string }>();
   const env = { ...process.env, HOME: slipway.directory, PULUMI_ACCESS_TOKEN: slipway.adminToken };
-  execFile(program, ['run', ...args, '--url', slipway.url], { env }, (error, stdout, stderr) =>
+  execFile(program, ['run', command, '--url', slipway.url, ...options], { env }, (error, stdout, stderr) =>
     resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr }),
   );
   return promise;
@@ -85,7 +89,10 @@ test('shows how a run went, what it ran on and what it used; lists runs, the new
     sandbox: { size: { cpus: 2, memoryMiB: 2048, volumeGiB: 8 } },
   });
 
-  const { stdout: listed } = await runCommand('list');
+  await using counted = await startFaultyRegistry(new URL(slipway.url).host);
+  const { stdout: listed } = await runCommand('list', '--url', `http://${counted.host}`);
+  // Not one more for each run that failed.
+  expect(counted.asked).toHaveLength(1);
   const [head, ...rows] = listed.trimEnd().split('\n');
   expect(head).toMatch(/^run +queued +stack +operation +status +took$/);
   expect(rows).toEqual([
@@ -96,7 +103,7 @@ test('shows how a run went, what it ran on and what it used; lists runs, the new
   expect(JSON.parse(limited)).toMatchObject([{ id: failed.id, number: 2, cause: 'program-error' }]);
 }, 180_000);
 
-test.each<[string[], RegExp]>([
+test.each<[[string, ...string[]], RegExp]>([
   [['show', 'shown'], /"shown" is not a run; give its id, organization\/project\/stack\/number/],
   [['show', 'local/shown/missing'], /Not Found: .*missing/],
   [['show', `${stack}/99`], /Not Found: the stack has no deployment #99/],

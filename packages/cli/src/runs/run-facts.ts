@@ -49,13 +49,9 @@ export type RunFacts = z.infer<typeof runAnswer> & {
   readonly samples: z.infer<typeof usageAnswer>['samples'];
 };
 
-export function runOfId(api: ApiClient, id: string): Promise<z.infer<typeof runAnswer>> {
-  return api.call(runAnswer, 'GET', `/api/slipway/runs/${encodeURIComponent(id)}`);
-}
-
 /** All that the control plane knows of a run. */
 export async function factsOfRun(api: ApiClient, id: string): Promise<RunFacts> {
-  const run = await runOfId(api, id);
+  const run = await api.call(runAnswer, 'GET', `/api/slipway/runs/${encodeURIComponent(id)}`);
   const path = `/api/stacks/${stackPath(run.stack)}/deployments/${run.id}`;
   const [{ pulumiOperation }, { samples }, cache] = await Promise.all([
     api.call(deploymentAnswer, 'GET', path),

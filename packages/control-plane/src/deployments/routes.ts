@@ -20,6 +20,7 @@ import {
   latestVersion,
   listDeployments,
 } from './record.ts';
+import { runListRoute } from './run-list-route.ts';
 import { runRoute } from './run-route.ts';
 import { stackSandboxRoutes } from './sandbox-routes.ts';
 import { settingsRoutes } from './settings-routes.ts';
@@ -43,6 +44,7 @@ export function deploymentRoutes(app: FastifyInstance, controlPlane: ControlPlan
   stackSandboxRoutes(app, controlPlane);
   stackImageRoute(app, controlPlane);
   logRoute(app, controlPlane);
+  runListRoute(app, controlPlane);
   runRoute(app, controlPlane);
 
   route(
