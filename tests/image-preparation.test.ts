@@ -69,6 +69,15 @@ async function nameImage(path: string, executorImage: object): Promise<void> {
   expect(saved).toMatchObject({ status: 200 });
 }
 
+/** Runs `slipway image status …` to its end. */
+async function imageStatus(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const env = { ...process.env, HOME: slipway.directory, PULUMI_ACCESS_TOKEN: slipway.adminToken };
+  return execute(program, ['image', 'status', ...args, '--url', slipway.url], { env }).then(
+    (said) => ({ code: 0, ...said }),
+    (failed: { code: number; stdout: string; stderr: string }) => failed,
+  );
+}
+
 test('an image is fetched with its login and converted when settings name it, and a run then finds it', async () => {
   const password = { secret: login.password };
   await stackWith('dev', { reference, credentials: { ...login, password } });
@@ -105,6 +114,17 @@ test('who named an image that cannot be had is told why, and so is who looks at 
     hostname: hostname(),
     problem: expect.stringContaining(`"${reference}": the registry refuses access`),
   });
+  expect(await imageStatus(path)).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(
+      new RegExp(`^${reference}\n.*try again:\n\\S+ \\S+Z  ${hostname()}  .*the registry refuses access`),
+    ),
+  });
+  const told = await imageStatus(path, '--json');
+  expect({ ...told, stdout: JSON.parse(told.stdout) }).toMatchObject({
+    code: 1,
+    stdout: { reference, failures: [failure] },
+  });
   const { stdout } = await execute(program, ['image', 'ls', '--json']);
   expect(stdout).not.toContain('canary-wrong-password');
   expect(hostFailures.parse(JSON.parse(stdout)).failures).toContainEqual({
@@ -119,4 +139,26 @@ test('who named an image that cannot be had is told why, and so is who looks at 
     return kept.every((each) => each.reference !== reference) || undefined;
   });
   expect(await failures()).toEqual([]);
+  expect(await imageStatus(path)).toMatchObject({
+    code: 0,
+    stdout: `${reference}\nNo runner says that it could not make it ready.\n`,
+  });
 }, 120_000);
+
+test('the state of an image that no settings name, or of no stack, is a sentence', async () => {
+  await slipway.api('POST', '/api/stacks/local/prepared', { stackName: 'nameless' });
+  expect(await imageStatus('local/prepared/nameless')).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('"local/prepared/nameless" name no executor image'),
+  });
+  const missing = await imageStatus('local/prepared/missing');
+  expect(missing).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/Not Found: .*missing/),
+  });
+  expect(await imageStatus('prepared')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('"prepared" is not a stack; write it as organization/project/stack'),
+  });
+});

@@ -167,7 +167,7 @@ export const sandboxOptions = () => [
     .default([]),
 ];
 /** What the commands that ask a control plane have in common. */
-const apiOptions = () => [
+export const apiOptions = () => [
   new Option('--url <url>', 'URL of the control plane')
     .env('PULUMI_BACKEND_URL')
     .default('http://localhost:8900'),
@@ -201,7 +201,6 @@ export const sandboxChangeOptions = () => [
   ),
   new Option('--log-mib <MiB>', 'longest log of a run').argParser(positiveInteger),
 ];
-export const runShowOptions = () => apiOptions();
 export const runListOptions = () => [
   new Option('--stack <organization/project/stack>', 'runs of this stack (those of all stacks when absent)'),
   new Option('--limit <count>', 'at most so many').argParser(listLength).default(20),

@@ -9,12 +9,12 @@ import type { ServerFlags } from './commands/server.ts';
 import type { UpFlags } from './commands/up.ts';
 import { applyConfigurationFile, dropNegativeVariables } from './configuration.ts';
 import {
+  apiOptions,
   dataDirectoryOption,
   type JsonFlag,
   jsonOption,
   runListOptions,
   runnerOptions,
-  runShowOptions,
   sandboxChangeOptions,
   sandboxOptions,
   sandboxTargetOptions,
@@ -111,7 +111,7 @@ export function slipwayProgram(): Command {
   command(run, 'list', 'list runs, the newest first', runListOptions()).action(async (flags: ListFlags) =>
     (await import('./commands/run.ts')).listRuns(flags),
   );
-  command(run, 'show', 'show why a run ended, how long its parts took and what it used', runShowOptions())
+  command(run, 'show', 'show why a run ended, how long its parts took and what it used', apiOptions())
     .argument('<run>', 'its id, organization/project/stack/number, or a stack, for its newest one')
     .action(async (name: string, flags: ShowFlags) =>
       (await import('./commands/run.ts')).showRun(name, flags),
@@ -135,6 +135,16 @@ export function slipwayProgram(): Command {
     .argument('<image>', 'a reference, or the beginning of a digest')
     .action(async (name: string, flags: JsonFlag) =>
       (await import('./commands/image.ts')).inspectImage(name, flags),
+    );
+  command(
+    image,
+    'status',
+    'show the image that the settings of a stack name, and which runners could not make it ready',
+    apiOptions(),
+  )
+    .argument('<stack>', 'organization/project/stack')
+    .action(async (stack: string, flags: ShowFlags) =>
+      (await import('./commands/image-status.ts')).showImageStatus(stack, flags),
     );
   command(image, 'prune', 'remove the images and layers that no run uses; those that were built here stay', [
     jsonOption(),
