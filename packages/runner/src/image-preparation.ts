@@ -3,8 +3,6 @@ import {
   type ImageFailure,
   type ImagesRequest,
   type ImagesResponse,
-  maskPatterns,
-  maskWith,
   maximumImageFailures,
   maximumImageProblemCharacters,
   type WantedImage,
@@ -110,7 +108,7 @@ async function prepare(
   } catch (error) {
     if (signal.aborted) return undefined;
     log.warn({ err: error, reference }, 'An executor image could not be prepared');
-    const failure = { problem: problemOf(error, credentials), failedAt: new Date(now()).toISOString() };
+    const failure = { problem: problemOf(error), failedAt: new Date(now()).toISOString() };
     await images.noteFailure({ reference, ...failure }).catch((failed: unknown) => {
       log.warn({ err: failed, reference }, 'It could not be kept that an executor image is not ready');
     });
@@ -118,9 +116,8 @@ async function prepare(
   }
 }
 
-/** Some of its words are the registry's, which has seen the password. */
-function problemOf(error: unknown, credentials: WantedImage['credentials']): string {
+/** Some of its words are the registry's; the login that it has seen is hidden in them already. */
+function problemOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  const secrets = credentials ? [credentials.password] : [];
-  return harmlessLine(maskWith(maskPatterns(secrets), message), maximumImageProblemCharacters);
+  return harmlessLine(message, maximumImageProblemCharacters);
 }
