@@ -266,6 +266,15 @@ describe('why an image could not be made ready', () => {
     room.mockRestore();
   });
 
+  test('is taken with one look at what is wanted, whose logins have to be opened for it', async () => {
+    const { id } = await stackWith('one-look', 'registry.test/one-look:1');
+    const queries = vi.spyOn(server.server.controlPlane.db.getExecutor(), 'executeQuery');
+    await wanted({ failures: [failure(id, 'refused')] });
+    const looks = queries.mock.calls.filter(([query]) => query.sql.includes('executorImage'));
+    queries.mockRestore();
+    expect(looks).toHaveLength(1);
+  });
+
   test('keeps nobody waiting while long passwords are looked for in it', async () => {
     const password = () => ({ secret: randomBytes(24_000).toString('hex') });
     const reference = 'registry.test/long:1';

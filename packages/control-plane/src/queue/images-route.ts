@@ -27,30 +27,30 @@ export async function waitForImages(
   gone: AbortSignal,
 ): Promise<ImagesResponse | undefined> {
   const { db, masterKey } = controlPlane;
-  const wantedNow = async () => {
-    const lists = await Promise.all(Object.values(workflows).map((runs) => runs.images(db, pool)));
-    return lists.flat().slice(0, maximumImages);
-  };
-  await storeImageFailures(db, runnerId, await believable(failures, wantedNow));
-  const deadline = performance.now() + waitSeconds * 1000;
-  for (;;) {
+  const look = async () => {
     const { generation } = wakeUp.images;
-    const images = await wantedNow();
-    const revision = revisionOf(masterKey, images);
-    if (revision !== knownRevision) return { revision, images };
+    const lists = await Promise.all(Object.values(workflows).map((runs) => runs.images(db, pool)));
+    const images = lists.flat().slice(0, maximumImages);
+    return { generation, images, revision: revisionOf(masterKey, images) };
+  };
+  let seen = await look();
+  await storeImageFailures(db, runnerId, await believable(failures, seen.images));
+  const deadline = performance.now() + waitSeconds * 1000;
+  while (seen.revision === knownRevision) {
     const left = deadline - performance.now();
     if (left <= 0 || gone.aborted) return undefined;
-    await wakeUp.images.waitBeyond(generation, Math.min(left, lookAgainMilliseconds), gone);
+    await wakeUp.images.waitBeyond(seen.generation, Math.min(left, lookAgainMilliseconds), gone);
+    seen = await look();
   }
+  return { revision: seen.revision, images: seen.images };
 }
 
 /** What is said of images that somebody wants, without their passwords, which a registry may have said to the runner. */
 async function believable(
   failures: readonly ImageFailure[],
-  wantedNow: () => Promise<readonly WantedImage[]>,
+  images: readonly WantedImage[],
 ): Promise<readonly ImageFailure[]> {
-  if (failures.length === 0) return [];
-  const wanted = new Map((await wantedNow()).map((image) => [image.id, image]));
+  const wanted = new Map(images.map((image) => [image.id, image]));
   const told: ImageFailure[] = [];
   for (const failure of failures) {
     const image = wanted.get(failure.imageId);
