@@ -9,10 +9,11 @@ import {
   type SandboxFacts,
 } from '@slipway/core';
 import { amountOfBytes, duration, timeOf } from './amounts.ts';
+import { indented } from './indented.ts';
 import type { RunFacts } from './run-facts.ts';
 import { shown, shownLine } from './shown.ts';
 import { table } from './table.ts';
-import { chartPage, indented, peaksPage } from './usage-page.ts';
+import { chartPage, peaksPage } from './usage-page.ts';
 
 const titleCharacters = 11;
 const namedPlaces = 10;

@@ -1,5 +1,6 @@
 import type { ResourcePeaks, ResourceUse, SandboxSize, UsageSample, UsageSummary } from '@slipway/core';
 import { amountOfBytes, duration } from './amounts.ts';
+import { indented } from './indented.ts';
 import { columnSeconds, type Stretch, sparkline } from './sparkline.ts';
 import { table } from './table.ts';
 
@@ -81,8 +82,4 @@ export function chartPage(samples: readonly UsageSample[]): string[] {
       ),
     ]).map(indented),
   ];
-}
-
-export function indented(line: string): string {
-  return `  ${line}`;
 }
