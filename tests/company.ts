@@ -21,7 +21,7 @@ export const alone = [
   'packages/runner/test/spool.test.ts',
   'packages/runner/test/toolbox.test.ts',
   'packages/runner/test/vm-*.test.ts',
-  'packages/runner/test/warm-pool.test.ts',
+  'packages/runner/test/warm-*.test.ts',
   'tests/causes-vm.test.ts',
   'tests/database-faults.test.ts',
   'tests/log-flood.test.ts',
