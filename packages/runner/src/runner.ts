@@ -3,7 +3,6 @@ import { hostname } from 'node:os';
 import {
   type ClaimResponse,
   leaseTimingOf,
-  type NetworkSettings,
   platform,
   type RegisterRequest,
   type RegisterResponse,
@@ -18,7 +17,7 @@ import { cacheDiskSizeGiB } from './dependency-cache/cache-disk-size.ts';
 import { SharedEntries } from './dependency-cache/shared-entries.ts';
 import { prepareImages } from './image-preparation.ts';
 import { LateDeliveries } from './late-delivery/late-deliveries.ts';
-import { gatewayHostname, gatewayUrl } from './network/sandbox-network.ts';
+import { networkSettings } from './network-settings.ts';
 import { OrphanWatch } from './orphan-watch.ts';
 import { PauseWatch } from './pause.ts';
 import { type Claimed, Claims } from './run/claim.ts';
@@ -26,7 +25,7 @@ import { LiveRun, type RunnerContext } from './run/live-run.ts';
 import { refuseRun } from './run/refuse.ts';
 import { executeRun } from './run/run.ts';
 import { WarmPool, type WarmPoolOptions } from './run/warm-pool/warm-pool.ts';
-import type { ProxyOptions, RunnerOptions, RunnerParts } from './runner-options.ts';
+import type { RunnerOptions, RunnerParts } from './runner-options.ts';
 import { version } from './version.ts';
 
 const refusedPauseMilliseconds = 10_000;
@@ -286,25 +285,4 @@ function openWarmPool(
 /** The control plane does not know this runner: its database is another one than at the start. */
 function isUnknownRunner(error: unknown): boolean {
   return error instanceof Fenced || (error instanceof CallRefused && error.status === 404);
-}
-
-/** What reaches git, npm, Node, pip, curl and `pulumi` inside. Loopback and the gateway never go through a proxy. */
-function networkSettings({ extraCertificates, proxy }: RunnerOptions): NetworkSettings {
-  return {
-    gatewayUrl,
-    extraCertificates,
-    proxy: {
-      ...(proxy.http && { http: proxy.http }),
-      ...(proxy.https && { https: proxy.https }),
-      noProxy: directHosts(proxy),
-    },
-  };
-}
-
-function directHosts({ noProxy }: ProxyOptions): string {
-  const wanted = (noProxy ?? '')
-    .split(',')
-    .map((host) => host.trim())
-    .filter((host) => host !== '');
-  return [...new Set([...wanted, 'localhost', '127.0.0.1', '::1', gatewayHostname])].join(',');
 }

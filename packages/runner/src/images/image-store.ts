@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, utimes, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { utimes } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { RegistryCredentials } from '@slipway/core';
 import { exists } from '../setup/make-once.ts';
 import type { ConversionLimits } from './convert/limits.ts';
@@ -9,6 +9,7 @@ import { Holders } from './holders.ts';
 import type { Image } from './image.ts';
 import { readRecord } from './image-record.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
+import { keepMeaning, readMeaning } from './index-meanings.ts';
 import { readLocalDigest } from './local-images.ts';
 import { makeImage } from './make-image.ts';
 import { type ImageManifest, readLayout } from './oci-layout.ts';
@@ -149,7 +150,7 @@ class CachedImages implements ImageStore {
   async #holdKnown(request: Request): Promise<HeldImage | undefined> {
     const { digest } = request.source;
     if (digest === undefined) return undefined;
-    return this.#holdAllowed(request, (await this.#meaningOf(digest)) ?? digest);
+    return this.#holdAllowed(request, (await readMeaning(this.#store, digest)) ?? digest);
   }
 
   /**
@@ -171,7 +172,7 @@ class CachedImages implements ImageStore {
     const { reference, source, credentials } = request;
     const found = await this.#registry.find(request);
     if (source.digest !== undefined && source.digest !== found.digest) {
-      await this.#remember(source.digest, found.digest);
+      await keepMeaning(this.#store, source.digest, found.digest);
     }
     const known = await this.#holdAllowed(request, found.digest);
     if (known) return known;
@@ -253,22 +254,6 @@ class CachedImages implements ImageStore {
       .catch((error: unknown) => {
         this.#options.report?.(`The image cache could not be made smaller: ${String(error)}`);
       });
-  }
-
-  async #meaningOf(index: string): Promise<string | undefined> {
-    return readFile(this.#indexPath(index), 'utf8').catch(() => undefined);
-  }
-
-  /** What an index means on this platform never changes, since its digest is that of its contents. */
-  async #remember(index: string, digest: string): Promise<void> {
-    const path = this.#indexPath(index);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(`${path}.partial`, digest);
-    await rename(`${path}.partial`, path);
-  }
-
-  #indexPath(index: string): string {
-    return join(this.#store.indexes, index.replace(':', '-'));
   }
 
   async #makeRoom(): Promise<void> {
