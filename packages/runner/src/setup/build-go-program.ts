@@ -22,7 +22,7 @@ export interface GoProgram {
 export async function buildGoProgram(
   path: string,
   { name, version, importPath, module, linkerFlags }: GoProgram,
-  { cacheDirectory, report }: SetUpOptions,
+  { cacheDirectory, report, progress }: SetUpOptions,
 ): Promise<void> {
   await makeOnce(path, async (partialPath) => {
     const go = await ensureGoToolchain({ cacheDirectory, report });
@@ -32,16 +32,27 @@ export async function buildGoProgram(
     for (const file of ['go.mod', 'go.sum', 'tools.go'])
       await copyFile(repositoryPath(`${module}/${file}`), join(source, file));
     report(`building ${name} ${version} (some minutes) …`);
+    // No C: the program must run anywhere, with glibc or without.
+    const environment = { ...registryEnvironment(), CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
+    const flags = ['-mod=readonly', '-trimpath'];
+    // Those that are to be compiled: not what Go's own cache has. Fetches the modules.
+    const listed = await runCommand(
+      [go, 'list', ...flags, '-deps', '-f', '{{if .Stale}}{{.ImportPath}}{{end}}', importPath],
+      { report: (line) => line.startsWith('go: ') && report(line), workingDirectory: source, environment },
+    );
+    const left = new Set(listed.split('\n').filter((line) => line !== ''));
+    const total = left.size;
     await runCommand(
       [
-        ...['nice', '-n', '5', go, 'build', '-mod=readonly', '-trimpath'],
+        ...['nice', '-n', '5', go, 'build', '-v', ...flags],
         ...['-ldflags', linkerFlags, '-o', partialPath, importPath],
       ],
       {
-        report,
-        workingDirectory: source,
-        // No C: the program must run anywhere, with glibc or without.
-        environment: { ...registryEnvironment(), CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' },
+        report: (line) => {
+          if (!left.delete(line)) return report(line);
+          progress?.({ stage: `Building ${name}`, done: total - left.size, total, unit: 'packages' });
+        },
+        ...{ workingDirectory: source, environment },
       },
     );
     await rm(source, { recursive: true });
