@@ -25,7 +25,8 @@ async function saidBy(
   };
   let said = before;
   const send = () => reports.hear({ ...told, ...said });
-  const usage = new MachineUsage({ size, processId: () => process.pid, volume, reports, send });
+  const answers = { lost: () => {} };
+  const usage = new MachineUsage({ size, processId: () => process.pid, volume, reports, send, answers });
   const now = performance.now.bind(performance);
   vi.spyOn(performance, 'now').mockImplementation(() => now() + waitedMilliseconds);
   await usage.read(true);

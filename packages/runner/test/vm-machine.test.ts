@@ -19,6 +19,7 @@ import { compile, compileInit } from '../src/guest/compile.ts';
 import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
 import { writeInitramfs } from '../src/guest/initramfs.ts';
 import { cgroupParents } from '../src/isolation/container/cgroup.ts';
+import type { Sandbox, SandboxExit } from '../src/isolation/isolation.ts';
 import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
 import { nodePath } from '../src/setup/repository.ts';
 import { clockOffset, tellsTime } from '../src/testing/guest-clock.ts';
@@ -27,6 +28,8 @@ import { outputOf, SandboxBench, untilItWrites } from '../src/testing/sandbox-be
 const cache = cacheDirectory(process.env);
 /** Emulated, on a host that has other things to do. */
 const timeoutMilliseconds = 240_000;
+/** The product's is longer. */
+const answerPatienceMilliseconds = 20_000;
 
 /** Process ids of the QEMUs below a process. */
 function machinesOf(ancestor: number): number[] {
@@ -71,6 +74,12 @@ function filesBelow(root: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length));
 }
 
+/** How it ends while it is asked each second what it uses, as runs do. */
+async function exitWhileAsked(sandbox: Sandbox): Promise<SandboxExit> {
+  const asking = setInterval(() => void sandbox.usage(), 1_000);
+  return sandbox.exited.finally(() => clearInterval(asking));
+}
+
 describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
   let guest: Guest;
   let bench: SandboxBench;
@@ -82,6 +91,7 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
         guest,
         folder,
         cacheDirectory: cache,
+        answerPatienceMilliseconds,
         now: () => Date.now() + clockErrorMilliseconds,
       }),
     );
@@ -216,6 +226,19 @@ describe('a virtual machine', { timeout: timeoutMilliseconds }, () => {
       message: expect.stringContaining('SIGKILL'),
     });
   });
+
+  test('whose QEMU stands still, while nobody here wants that, ends', async () => {
+    const sandbox = await bench.start('echo ready >&3; sleep 600');
+    await untilItWrites(sandbox, 'ready');
+    const [machine] = machinesOf(process.pid);
+    const stoppedAt = performance.now();
+    if (machine !== undefined) process.kill(machine, 'SIGSTOP');
+    expect(await exitWhileAsked(sandbox)).toMatchObject({
+      cause: 'guest-panic',
+      message: expect.stringMatching(/answered nothing for 2\d s.* took 0 s of processor time.* stood still/),
+    });
+    expect(performance.now() - stoppedAt).toBeGreaterThan(answerPatienceMilliseconds);
+  });
 });
 
 describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
@@ -253,10 +276,10 @@ describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
   async function exitWithInit(source: string, script = 'exit 0') {
     const guest = await guestWithInit(source);
     const bench = await SandboxBench.open((sandboxes) =>
-      createVmIsolation({ guest, folder: sandboxes, cacheDirectory: cache }),
+      createVmIsolation({ guest, folder: sandboxes, cacheDirectory: cache, answerPatienceMilliseconds }),
     );
     const sandbox = await bench.start(script);
-    const exit = await sandbox.exited;
+    const exit = await exitWhileAsked(sandbox);
     const hasStarted = await sandbox.started.then(
       () => true,
       () => false,
@@ -294,6 +317,32 @@ describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
       exitCode: null,
       cause: 'guest-panic',
       message: expect.stringMatching(/^.*Kernel panic - not syncing: sysrq triggered crash/),
+    });
+  });
+
+  test('that does not end, but answers nobody any more, is made by its runner', async () => {
+    // Beside our own init: takes the only processor for ever, before everything else.
+    const source = `
+      #include <fcntl.h>
+      #include <sched.h>
+      #include <sys/mount.h>
+      #include <sys/stat.h>
+      #include <unistd.h>
+      int main(void) {
+        if (fork() != 0) return execl("/own-init", "init", (char *)0);
+        mkdir("/kernel", 0700);
+        mount("proc", "/kernel", "proc", 0, 0);
+        while (access("/kernel/1/root/run/container.pid", F_OK) != 0) usleep(10000);
+        sleep(3);
+        struct sched_param highest = {.sched_priority = 99};
+        if (write(open("/kernel/sys/kernel/sched_rt_runtime_us", O_WRONLY), "-1", 2) != 2) return 1;
+        if (sched_setscheduler(0, SCHED_FIFO, &highest) != 0) return 1;
+        for (;;) continue;
+      }`;
+    expect(await exitWithInit(source, 'sleep 600')).toMatchObject({
+      hasStarted: true,
+      cause: 'guest-panic',
+      message: expect.stringMatching(/answered nothing for 2\d s.* of processor time meanwhile: .*busy/),
     });
   });
 

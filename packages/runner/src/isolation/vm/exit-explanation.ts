@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import type { SandboxSize } from '@slipway/core';
 import type { SandboxExit } from '../isolation.ts';
 import { explainMemory, explainShortages, type Shortages } from '../shortages.ts';
+import type { Silence } from './answer-watch.ts';
 import type { GuestReports } from './guest-reports.ts';
 import type { GuestEvent } from './init-channel.ts';
 import type { QemuEnd } from './qemu-process.ts';
@@ -65,6 +66,21 @@ export function explainMachineEnd(
   const how = qemu.signal === null ? `with exit code ${qemu.code}` : `by ${qemu.signal}`;
   const words = [`QEMU ended ${how}.`, errors, lastLines].filter((text) => text !== '');
   return { ...none, cause: 'sandbox-failed', message: words.join('\n') };
+}
+
+/** Why a machine was destroyed whose guest answered nobody any more. */
+export function explainSilence(
+  { seconds, processorSeconds }: Silence,
+  consoleLines: readonly string[],
+): string {
+  const idle = 'it stood still, or its host had no processor for it';
+  const busy = 'something in it kept its processors busy, and init got none';
+  const first = [
+    `It answered nothing for ${Math.round(seconds)} s, so the machine was destroyed.`,
+    `QEMU took ${Math.round(processorSeconds)} s of processor time meanwhile: ${processorSeconds < seconds / 10 ? idle : busy}.`,
+    consoleLines.length > 0 ? 'The last lines of its console:' : 'Its console is empty.',
+  ].join(' ');
+  return [first, ...consoleLines.slice(-shownConsoleLines)].join('\n');
 }
 
 export const destroyedExit: SandboxExit = {

@@ -25,6 +25,11 @@ export class FullDiskPause {
     this.#options = options;
   }
 
+  /** Whether the machine stands still. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
   /** QEMU has stopped the machine. */
   async begin(): Promise<void> {
     // Several writes may be under way.

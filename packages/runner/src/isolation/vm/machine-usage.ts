@@ -2,6 +2,7 @@ import type { ResourceUse, SandboxSize } from '@slipway/core';
 import { networkTraffic, processUse } from '../host-counters.ts';
 import type { UsageReading, UseReading } from '../usage-reading.ts';
 import type { VolumeFile } from '../volume-file.ts';
+import { AnswerWatch, type AnswerWatchOptions } from './answer-watch.ts';
 import type { GuestReports, GuestUsage } from './guest-reports.ts';
 
 const mebibyte = 1024 ** 2;
@@ -17,6 +18,7 @@ export interface MachineUsageOptions {
   readonly reports: GuestReports;
   /** To the guest's init. */
   readonly send: (message: string) => void;
+  readonly answers: AnswerWatchOptions;
 }
 
 /** What was used of all processors at a moment. */
@@ -28,6 +30,7 @@ interface ProcessorTime {
 /** What a virtual machine uses, by its guest's word and as the host sees it. */
 export class MachineUsage {
   readonly #options: MachineUsageOptions;
+  readonly #answers: AnswerWatch;
   readonly #made: ProcessorTime = { cpuMilliseconds: 0, atMilliseconds: performance.now() };
   #host: UseReading | null = null;
   /** What the guest said first: a machine may have waited for long before anybody asked. */
@@ -35,6 +38,7 @@ export class MachineUsage {
 
   constructor(options: MachineUsageOptions) {
     this.#options = options;
+    this.#answers = new AnswerWatch(options.answers);
   }
 
   /** `answers`: whether the guest can be asked; what it has told last is taken otherwise. */
@@ -42,6 +46,8 @@ export class MachineUsage {
     const { reports, send } = this.#options;
     if (answers) await reports.askUsage(send);
     this.#lookAtHost();
+    if (answers) this.#answers.asked(reports.usage, this.#host?.use.cpuMilliseconds ?? 0, performance.now());
+    else this.#answers.notAsked();
     return { sandbox: reports.usage ? this.#believed(reports.usage) : null, host: this.#host };
   }
 

@@ -18,6 +18,8 @@ export interface VmIsolationOptions {
   readonly now?: () => number;
   /** How long machines wait for room when the disk of their volumes is full; 30 s when absent. */
   readonly roomPatienceMilliseconds?: number;
+  /** How long a guest may answer nobody; 300 s when absent. */
+  readonly answerPatienceMilliseconds?: number;
 }
 
 export interface VmIsolation extends Isolation {
@@ -40,6 +42,7 @@ export async function createVmIsolation(options: VmIsolationOptions): Promise<Vm
     names: options.names ?? new SandboxNames(options.folder),
     now: options.now ?? Date.now,
     roomPatienceMilliseconds: options.roomPatienceMilliseconds,
+    answerPatienceMilliseconds: options.answerPatienceMilliseconds,
   };
   return {
     kind: 'vm',

@@ -22,7 +22,12 @@ import { CacheDisk } from './cache-disk.ts';
 import { confinedBoot, confinedQemu, type QemuFiles } from './confinement.ts';
 import { guestFiles } from './container-configuration.ts';
 import { ExecutorStream } from './executor-stream.ts';
-import { destroyedExit, explainContainerExit, explainMachineEnd } from './exit-explanation.ts';
+import {
+  destroyedExit,
+  explainContainerExit,
+  explainMachineEnd,
+  explainSilence,
+} from './exit-explanation.ts';
 import { FullDiskPause } from './full-disk-pause.ts';
 import { GuestReports } from './guest-reports.ts';
 import { HostMemoryWatch } from './host-memory-watch.ts';
@@ -46,6 +51,8 @@ export interface MachineParts {
   readonly now: () => number;
   /** How long machines wait for room when the disk of their volumes is full; 30 s when absent. */
   readonly roomPatienceMilliseconds?: number | undefined;
+  /** How long a guest may answer nobody; 300 s when absent. */
+  readonly answerPatienceMilliseconds?: number | undefined;
 }
 
 /** One virtual machine and the container in it. */
@@ -139,6 +146,10 @@ export class VmSandbox implements Sandbox {
     this.#usage = new MachineUsage({
       ...{ size: spec.size, processId: () => this.#machineId, volume, reports: this.#reports },
       send: (message) => this.#init.send(message),
+      answers: {
+        patienceMilliseconds: parts.answerPatienceMilliseconds,
+        lost: (silence) => this.#endNow('guest-panic', explainSilence(silence, qemu.console.lines)),
+      },
     });
     this.cacheDevice = new CacheDisk(
       this.#devices,
@@ -216,7 +227,7 @@ export class VmSandbox implements Sandbox {
   }
 
   usage(): Promise<UsageReading> {
-    return this.#usage.read(this.#answers);
+    return this.#usage.read(this.#answers && !this.#pause.isPaused);
   }
 
   #findMachine(): number {
