@@ -8,6 +8,7 @@ import { CacheNotUsed } from '../src/cache/cache-not-used.ts';
 import { cachedFolders } from '../src/cache/cached-folders.ts';
 import { findLockFile } from '../src/cache/lock-file.ts';
 import { projectRuntime } from '../src/cache/project-runtime.ts';
+import { withToolSettings } from '../src/cache/tool-settings.ts';
 import { ExecutorProcess, temporaryDirectory } from './testing/executor-process.ts';
 import { ServedProgram } from './testing/served-program.ts';
 
@@ -43,10 +44,9 @@ async function detect(
   if (runtime === null) throw new Error('no runtime');
   const lockFile = await findLockFile(runtime, projectDirectory, top);
   const lockText = files[lockFile.path.slice(top.length + 1)] ?? '';
-  const folders = cachedFolders(
-    { runtime, lockFile, lockText, projectDirectory, poetrySettings: files['poetry.toml'] ?? '' },
-    { environment: { HOME: '/home/u', ...environment }, isRoot },
-  );
+  const project = { runtime, lockFile, lockText, projectDirectory };
+  const settled = await withToolSettings(project, top, { HOME: '/home/u', ...environment });
+  const folders = cachedFolders(project, { environment: settled, isRoot });
   return {
     tool: lockFile.tool,
     lockFile: lockFile.path.slice(top.length + 1),
@@ -79,8 +79,16 @@ describe('the tool, its key file and the folders that are kept', () => {
     [
       'yarn',
       nodejs,
-      { 'yarn.lock': berryLock },
+      { 'yarn.lock': berryLock, '.yarnrc.yml': 'nodeLinker: node-modules\n' },
       ['node_modules', '/home/u/.yarn/berry/cache', '.yarn/cache'],
+    ],
+    // Neither a linker without `node_modules` nor one that makes hard links to them, which no disk of the cache takes.
+    ['yarn', nodejs, { 'yarn.lock': berryLock }, ['/home/u/.yarn/berry/cache', '.yarn/cache']],
+    [
+      'yarn',
+      nodejs,
+      { 'yarn.lock': berryLock, '.yarnrc.yml': 'nodeLinker: pnpm\n' },
+      ['/home/u/.yarn/berry/cache', '.yarn/cache'],
     ],
     [
       'pnpm',
@@ -147,6 +155,9 @@ describe('the tool, its key file and the folders that are kept', () => {
   const pnpmProject = { ...nodejs, 'pnpm-lock.yaml': pnpmLock };
   const poetryProject = { ...withOptions('python', 'toolchain: poetry'), 'poetry.lock': poetryLock };
   const goProject = { 'Pulumi.yaml': 'name: p\nruntime: go\n', 'go.sum': goSum };
+  const dotnetProject = { 'Pulumi.yaml': 'name: p\nruntime: dotnet\n', 'packages.lock.json': nugetLock };
+  const nugetSettings =
+    '<configuration><config><add key="globalPackagesFolder" value="./packages" /></config></configuration>';
   test.each<[string, Record<string, string>, Record<string, string>]>([
     ['/c', { ...nodejs, 'package-lock.json': npmLock }, { NPM_CONFIG_CACHE: '/c' }],
     ['/c/yarn', yarnProject, { XDG_CACHE_HOME: '/c' }],
@@ -166,6 +177,10 @@ describe('the tool, its key file and the folders that are kept', () => {
     ['/a/pkg/mod', goProject, { GOPATH: '/a:/b' }],
     ['/m', goProject, { GOMODCACHE: '/m', GOPATH: '/a' }],
     ['/c', goProject, { GOCACHE: '/c' }],
+    // Relative to where the tools are started.
+    ['.cache/pip', { ...python, 'requirements.txt': 'six\n' }, { PIP_CACHE_DIR: '.cache/pip' }],
+    ['packages', { ...dotnetProject, 'nuget.config': nugetSettings }, {}],
+    ['/p', { ...dotnetProject, 'nuget.config': nugetSettings }, { NUGET_PACKAGES: '/p' }],
   ])('%s is kept', async (folder, project, environment) => {
     expect((await detect(project, '', environment)).folders).toContain(folder);
   });
@@ -181,6 +196,14 @@ describe('the tool, its key file and the folders that are kept', () => {
     const { folders: allowed } = await detect({ ...nodejs, 'package-lock.json': npmLock }, '', hostile);
     expect(allowed).toEqual(['node_modules']);
   });
+
+  test.each(['.', '..', '/', '/home', '/home/u', '~/'])(
+    'a folder that holds all of the project or of the home is no cache: %s',
+    async (cache) => {
+      const files = { ...nodejs, 'package-lock.json': npmLock, '.npmrc': `cache=${cache}\n` };
+      expect((await detect(files)).folders).toEqual(['node_modules', ...pulumi]);
+    },
+  );
 });
 
 describe('the cache is not used, and the reason is told', () => {

@@ -8,13 +8,11 @@ export interface CachedProject {
   /** Text of the lock file. */
   readonly lockText: string;
   readonly projectDirectory: string;
-  /** Texts of Poetry's own settings, those that count first at the start; empty for other tools. */
-  readonly poetrySettings: string;
 }
 
 /** Who installs, and what the tools are told. */
 export interface Installer {
-  /** Of the steps. */
+  /** Of the steps, and behind it what the tool's settings say (`withToolSettings`). */
   readonly environment: Environment;
   readonly isRoot: boolean;
 }

@@ -13,9 +13,11 @@ export function foldersOfTool(project: CachedProject, installer: Installer, home
     case 'npm':
       return [...modules, anyCase(environment, 'npm_config_cache') ?? join(home, '.npm')];
     case 'yarn':
-      return [...modules, ...yarnCaches(project, installer, home)];
+      // The lock files of Yarn 2 and later begin with a section of their own.
+      if (!/^__metadata:/m.test(project.lockText)) return [...modules, classicYarnCache(installer, home)];
+      return [...(keepsModules(environment) ? modules : []), ...laterYarnCaches(project, environment, home)];
     case 'pnpm':
-      return [pnpmStore(environment, home), pnpmCache(environment, cacheHome)];
+      return [...pnpmStores(environment, home), ...pnpmCaches(environment, cacheHome)];
     case 'pip':
       return [...virtualEnvironment(project), environment.PIP_CACHE_DIR ?? join(cacheHome, 'pip')];
     case 'uv':
@@ -37,16 +39,21 @@ function anyCase(environment: Environment, name: string): string | undefined {
   return environment[name] ?? environment[name.toUpperCase()];
 }
 
-/** The lock files of Yarn 2 and later begin with a section of their own. */
-function yarnCaches({ lockText, lockFile }: CachedProject, installer: Installer, home: string): string[] {
-  const { environment } = installer;
-  if (!/^__metadata:/m.test(lockText)) return [classicYarnCache(installer, home)];
+/**
+ * Plug'n'Play, which is the default, has no `node_modules` and removes those that it finds; the linker `pnpm` makes hard
+ * links to the global folder, and fails where a disk of the cache lies between.
+ */
+function keepsModules({ YARN_NODE_LINKER }: Environment): boolean {
+  return YARN_NODE_LINKER === 'node-modules';
+}
+
+/** `enableGlobalCache` decides between the two; from Yarn 4 on it is set unless the project says otherwise. */
+function laterYarnCaches({ lockFile }: CachedProject, environment: Environment, home: string): string[] {
   const globalFolder =
     environment.YARN_GLOBAL_FOLDER ??
     (environment.XDG_DATA_HOME === undefined
       ? join(home, '.yarn', 'berry')
       : join(environment.XDG_DATA_HOME, 'yarn', 'berry'));
-  // `enableGlobalCache` decides between the two; from Yarn 4 on it is set unless the project says otherwise.
   const ownFolder = environment.YARN_CACHE_FOLDER ?? join(dirname(lockFile.path), '.yarn', 'cache');
   return [join(globalFolder, 'cache'), ownFolder];
 }
@@ -57,20 +64,22 @@ function classicYarnCache({ environment, isRoot }: Installer, home: string): str
   return environment.YARN_CACHE_FOLDER ?? join(cacheHome, 'yarn');
 }
 
-function pnpmStore(environment: Environment, home: string): string {
+/** Each version reads other settings than the one before: the place that one names, and the usual one. */
+function pnpmStores(environment: Environment, home: string): string[] {
   const dataHome = environment.XDG_DATA_HOME ?? join(home, '.local', 'share');
   const pnpmHome = environment.PNPM_HOME ?? join(dataHome, 'pnpm');
-  return pnpmSetting(environment, 'store_dir') ?? join(pnpmHome, 'store');
+  return [...pnpmSetting(environment, 'store_dir'), join(pnpmHome, 'store')];
 }
 
 /** What the registry told, and which lock files were checked with it: without that, pnpm asks for each package anew. */
-function pnpmCache(environment: Environment, cacheHome: string): string {
-  return pnpmSetting(environment, 'cache_dir') ?? join(cacheHome, 'pnpm');
+function pnpmCaches(environment: Environment, cacheHome: string): string[] {
+  return [...pnpmSetting(environment, 'cache_dir'), join(cacheHome, 'pnpm')];
 }
 
 /** Up to its version 10 pnpm takes its settings as npm does, since then under its own name. */
-function pnpmSetting(environment: Environment, name: string): string | undefined {
-  return anyCase(environment, `pnpm_config_${name}`) ?? anyCase(environment, `npm_config_${name}`);
+function pnpmSetting(environment: Environment, name: string): string[] {
+  const values = [anyCase(environment, `pnpm_config_${name}`), anyCase(environment, `npm_config_${name}`)];
+  return values.filter((value) => value !== undefined);
 }
 
 /** Where the project file has pip install to; without one, packages go into the image's own Python. */
@@ -83,14 +92,13 @@ function virtualEnvironment({ runtime, projectDirectory }: CachedProject): strin
  * Virtual environments are in the cache folder, where they were put, or in the project's. The last only where that is
  * said: once the folder is there, and a disk of the cache needs it to be, Poetry would use it.
  */
-function poetryFolders(project: CachedProject, environment: Environment, cacheHome: string): string[] {
-  const { POETRY_VIRTUALENVS_PATH: virtualEnvironments, POETRY_VIRTUALENVS_IN_PROJECT } = environment;
-  const [, inSettings] =
-    /^\s*(?:virtualenvs\.)?in-project\s*=\s*(true|false)/m.exec(project.poetrySettings) ?? [];
-  const isInProject = /^(true|1)$/i.test(POETRY_VIRTUALENVS_IN_PROJECT ?? inSettings ?? '');
+function poetryFolders({ lockFile }: CachedProject, environment: Environment, cacheHome: string): string[] {
+  const isInProject = /^(true|1)$/i.test(environment.POETRY_VIRTUALENVS_IN_PROJECT ?? '');
+  const cache = environment.POETRY_CACHE_DIR ?? join(cacheHome, 'pypoetry');
+  const virtualEnvironments = environment.POETRY_VIRTUALENVS_PATH?.replace('{cache-dir}', cache);
   return [
-    ...(isInProject ? [join(dirname(project.lockFile.path), '.venv')] : []),
-    environment.POETRY_CACHE_DIR ?? join(cacheHome, 'pypoetry'),
+    ...(isInProject ? [join(dirname(lockFile.path), '.venv')] : []),
+    cache,
     ...(virtualEnvironments === undefined ? [] : [virtualEnvironments]),
   ];
 }
