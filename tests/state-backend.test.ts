@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Server, startServer } from '@slipway/control-plane';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { usersOf } from '../packages/runner/src/testing/folder-users.ts';
 import { type PulumiUser, pulumiUser, writeProject } from './testing/pulumi-user.ts';
 
 const updateLeaseSeconds = 20;
@@ -198,6 +199,8 @@ describe('while an update is running', () => {
     await until(() => existsSync(marker));
     first.child.kill('SIGKILL');
     await first.finished;
+    // Neither its language host nor its provider, in the middle of something, goes on without it.
+    await until(() => usersOf(folder).length === 0);
     expect((await user.run(folder, ...up)).stderr).toMatch(/another update is currently in progress/i);
     await sleep(updateLeaseSeconds * 1000);
     await writeProject(folder, 'killed', '');

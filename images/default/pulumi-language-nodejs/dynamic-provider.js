@@ -1,5 +1,8 @@
 import { createRequire } from 'node:module';
+import { whenParentIsGone } from './parent-watch.js';
 import { resolveSdkModule } from './sdk.js';
+
+whenParentIsGone(() => process.exit(0));
 
 /**
  * The provider of dynamic resources: that of the program's own `@pulumi/pulumi`, in whose folder the engine starts it.

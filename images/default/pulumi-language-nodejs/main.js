@@ -10,6 +10,7 @@ import { LanguageRuntimeService } from '@pulumi/pulumi/proto/language_grpc_pb.js
 import { about } from './about.js';
 import { killChildren } from './children.js';
 import { installDependencies } from './install-dependencies.js';
+import { whenParentIsGone } from './parent-watch.js';
 import { getProgramDependencies } from './program-dependencies.js';
 import { getRequiredPackages } from './required-packages.js';
 import { answerWith, streamFrom } from './rpc.js';
@@ -43,8 +44,4 @@ const stop = () => {
   process.exit(0);
 };
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop);
-// The CLI was killed and could not say anything: this process has another parent then.
-const parent = process.ppid;
-setInterval(() => {
-  if (process.ppid !== parent) stop();
-}, 1000).unref();
+whenParentIsGone(stop);
