@@ -88,10 +88,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const masterKey = await readMasterKey(options);
   const app = createApp({ logger: options.logger ?? false, tls: options.tls });
   const database = await openDatabaseServer(options, app.log, opened);
-  // Before a route is declared: those that are there already would not be held.
-  app.addHook('onRequest', () => database.ready());
   await migrate(database.location);
-  const db = openDatabase(database.location);
+  const db = openDatabase(database);
   opened.defer(() => db.destroy());
   await checkMasterKey(db, masterKey);
   const adminToken = await keepToken(options, 'admin-token', (known) =>

@@ -1,7 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
+import { connectionConfig } from '../src/database/database.ts';
 import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
 import { TestUpdate } from './test-update.ts';
 
@@ -94,6 +97,34 @@ test('a call that comes while the database is being started again waits for it',
     .toBe(false);
   expect(await server.call('GET', '/api/user')).toMatchObject({ status: 200 });
   expect(await postmasterId()).not.toBe(before);
+});
+
+/** One of the processes that serve connections is killed: PostgreSQL ends all of them, recovers, and lives on. */
+async function killConnection(): Promise<void> {
+  const { location } = server.server.controlPlane.database;
+  const clients = [1, 2].map(() => new pg.Client(connectionConfig(location)));
+  for (const client of clients) client.on('error', () => undefined);
+  await Promise.all(clients.map((client) => client.connect()));
+  const [killed, bystander] = clients;
+  const result = await killed?.query<{ id: number }>('SELECT pg_backend_pid() AS id');
+  const ended = new Promise((resolve) => bystander?.once('end', resolve));
+  const processId = result?.rows[0]?.id;
+  if (processId === undefined) throw new Error('PostgreSQL does not tell which process serves us');
+  process.kill(processId, 'SIGKILL');
+  await ended;
+  // All others were told to end by now.
+  await sleep(20);
+}
+
+test('a call that comes while the database turns everybody away, but need not be started again, waits for it', async () => {
+  const stack = await server.makeStack('turned-away');
+  const before = await postmasterId();
+  for (let kills = 1; kills <= 3; kills += 1) {
+    await killConnection();
+    await deploy(server, stack);
+    expect(server.server.controlPlane.database.isServing).toBe(true);
+  }
+  expect(await postmasterId()).toBe(before);
 });
 
 test('a claim that waits when the database is killed gets the run that is queued after it', async () => {

@@ -50,7 +50,7 @@ test('a runner that was stopped does not blame its guest for that', () => {
   expect(silences).toEqual([]);
 });
 
-test('who asks more often is not answered later', () => {
+test('who asks more often leaves a guest no less time', () => {
   const { ask, silences } = watched();
   ask(2_000, 100);
   expect(silences).toEqual([]);

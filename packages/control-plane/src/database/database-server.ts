@@ -1,4 +1,7 @@
-import type { DatabaseLocation } from './database.ts';
+/** Where PostgreSQL is: a URL, or the socket of the embedded server. */
+export type DatabaseLocation =
+  | { readonly url: string }
+  | { readonly socketDirectory: string; readonly databaseName: string; readonly userName: string };
 
 /** The PostgreSQL server that the control plane works with. */
 export interface DatabaseServer {

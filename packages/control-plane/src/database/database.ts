@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPool } from 'kysely';
 import pg from 'pg';
 import type { DependencyCacheTables } from '../dependency-caches/tables.ts';
 import type { DeploymentTables } from '../deployments/tables.ts';
@@ -8,6 +8,8 @@ import type { PoolTables } from '../pools/tables.ts';
 import type { QueueTables } from '../queue/tables.ts';
 import type { SecretTables } from '../secrets/tables.ts';
 import type { StackTables } from '../stacks/tables.ts';
+import { askDatabase } from './ask-database.ts';
+import type { DatabaseLocation, DatabaseServer } from './database-server.ts';
 
 /** All tables. Each slice declares its own. */
 export type DatabaseSchema = IdentityTables &
@@ -19,11 +21,6 @@ export type DatabaseSchema = IdentityTables &
   DependencyCacheTables &
   SecretTables;
 export type Database = Kysely<DatabaseSchema>;
-
-/** Where PostgreSQL is: a URL, or the socket of the embedded server. */
-export type DatabaseLocation =
-  | { readonly url: string }
-  | { readonly socketDirectory: string; readonly databaseName: string; readonly userName: string };
 
 const maximumConnections = 20;
 
@@ -56,12 +53,19 @@ function reasonOf(error: unknown): string {
   return first instanceof Error ? first.message : String(first);
 }
 
-/** One connection pool for the whole process. 64-bit integers are read as numbers: all of ours stay below 2^53. */
-export function openDatabase(location: DatabaseLocation): Database {
+/**
+ * One connection pool for the whole process. Who needs a new connection while the server is away waits a moment for it.
+ * 64-bit integers are read as numbers: all of ours stay below 2^53.
+ */
+export function openDatabase(server: Pick<DatabaseServer, 'location' | 'ready'>): Database {
   pg.types.setTypeParser(pg.types.builtins.INT8, Number);
-  const pool = new pg.Pool({ ...connectionConfig(location), max: maximumConnections });
+  const pool = new pg.Pool({ ...connectionConfig(server.location), max: maximumConnections });
   // A connection that breaks fails its query, or is replaced when it is idle. Without listeners it would end the process.
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
-  return new Kysely<DatabaseSchema>({ dialect: new PostgresDialect({ pool }) });
+  const patientPool: PostgresPool = {
+    connect: () => askDatabase(server, () => pool.connect()),
+    end: () => pool.end(),
+  };
+  return new Kysely<DatabaseSchema>({ dialect: new PostgresDialect({ pool: patientPool }) });
 }

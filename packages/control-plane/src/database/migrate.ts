@@ -1,7 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { connectionConfig, type DatabaseLocation } from './database.ts';
+import { connectionConfig } from './database.ts';
+import type { DatabaseLocation } from './database-server.ts';
 
 const migrationsDirectory = join(import.meta.dirname, '..', '..', 'migrations');
 /** Any number will do, as long as nothing else in this database locks the same. */

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { ControlPlane } from '../control-plane.ts';
+import { askDatabase } from '../database/ask-database.ts';
 import { type Access, bearerOf } from './access.ts';
 import { parse, parseJson } from './parse.ts';
 import { textBody } from './received-body.ts';
@@ -60,7 +61,8 @@ export function route<Principal, Params = unknown, Query = unknown, Body = undef
     // Bodies are kept in memory: not for somebody who has no credential.
     onRequest: async (request) => {
       const bearer = bearerOf(request, access.scheme);
-      const principal = await access.principalOf(controlPlane, bearer, request);
+      const lookUp = () => access.principalOf(controlPlane, bearer, request);
+      const principal = await askDatabase(controlPlane.database, lookUp);
       callers.set(request, { principal, bearer });
       if (definition.needsRoom) await controlPlane.database.requireRoom();
     },
