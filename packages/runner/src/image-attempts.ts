@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ImageFailure, WantedImage } from '@slipway/core';
 
 /** What failed may have been mended where the runner does not see it, such as in the registry. */
@@ -6,6 +7,7 @@ const againAfterMilliseconds = 5 * 60_000;
 const againAfterAtMostMilliseconds = 60 * 60_000;
 
 interface Attempt {
+  readonly image: WantedImage;
   /** Undefined when the image is ready. */
   readonly failure: ImageFailure | undefined;
   /** How often it has failed, one time after the other. */
@@ -24,12 +26,20 @@ export class ImageAttempts {
     return images.filter((image) => dueAt(image) <= now).sort((a, b) => compare(dueAt(a), dueAt(b)))[0];
   }
 
-  note(id: string, failure: ImageFailure | undefined): void {
-    const failures = failure ? (this.#attempts.get(id)?.failures ?? 0) + 1 : 0;
+  note(image: WantedImage, failure: ImageFailure | undefined): void {
+    const failures = failure ? (this.#attempts.get(image.id)?.failures ?? 0) + 1 : 0;
     const dueAt = failure
       ? Date.parse(failure.failedAt) + pauseMilliseconds(failures)
       : Number.POSITIVE_INFINITY;
-    this.#attempts.set(id, { failure, failures, dueAt });
+    this.#attempts.set(image.id, { image, failure, failures, dueAt });
+  }
+
+  /** A run has got it: what failed before is no longer so. */
+  noteHad(reference: string, credentials: WantedImage['credentials']): void {
+    for (const { image, failure } of this.#attempts.values()) {
+      const isIt = image.reference === reference && isDeepStrictEqual(image.credentials, credentials);
+      if (isIt && failure) this.note(image, undefined);
+    }
   }
 
   /** Answers whether it had failed. */

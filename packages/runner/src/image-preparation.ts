@@ -9,7 +9,7 @@ import {
 } from '@slipway/core';
 import type { PoolCalls } from './control-plane-client/calls.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
-import { ImageAttempts } from './image-attempts.ts';
+import type { ImageAttempts } from './image-attempts.ts';
 import type { RunnerLog, RunnerParts } from './runner-options.ts';
 
 const waitSeconds = 20;
@@ -22,6 +22,8 @@ export interface ImagePreparationOptions {
   /** Of the newest registration. */
   readonly runnerId: () => string;
   readonly images: RunnerParts['images'];
+  /** What came of them, to which runs add what they had. */
+  readonly attempts: ImageAttempts;
   /** Reference of the image of runs that name none. */
   readonly defaultImage: string;
   readonly log: RunnerLog;
@@ -36,12 +38,12 @@ export interface ImagePreparationOptions {
  */
 export async function prepareImages(options: ImagePreparationOptions, signal: AbortSignal): Promise<void> {
   const defaultImage = { id: idOfDefaultImage, reference: options.defaultImage, credentials: null };
-  const attempts = new ImageAttempts();
+  const { attempts } = options;
   let revision: string | null = null;
   let images: readonly WantedImage[] = [defaultImage];
   while (!signal.aborted) {
     const due = attempts.next(images, options.now());
-    if (due) attempts.note(due.id, await prepare(options, due, signal));
+    if (due) attempts.note(due, await prepare(options, due, signal));
     const isMoreDue = attempts.next(images, options.now()) !== undefined;
     const question = {
       ...{ knownRevision: revision, waitSeconds: isMoreDue ? 0 : waitSeconds },

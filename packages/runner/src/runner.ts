@@ -15,6 +15,7 @@ import { patientBackOff, pause, untilAnswered } from './control-plane-client/ret
 import { checkServerUrl } from './control-plane-client/server-url.ts';
 import { cacheDiskSizeGiB } from './dependency-cache/cache-disk-size.ts';
 import { SharedEntries } from './dependency-cache/shared-entries.ts';
+import { ImageAttempts } from './image-attempts.ts';
 import { prepareImages } from './image-preparation.ts';
 import { LateDeliveries } from './late-delivery/late-deliveries.ts';
 import { networkSettings } from './network-settings.ts';
@@ -130,14 +131,15 @@ class PoolRunner implements Runner {
       heartbeatSeconds: registered.heartbeatSeconds,
       clock,
       sharedEntries,
+      imageAttempts: new ImageAttempts(),
       warmPool,
     };
     const slots = Array.from({ length: options.slots }, () => this.#workSlot());
     const preparation = prepareImages(
       {
         ...{ calls, images: parts.images, defaultImage: options.defaultImage, log: options.log },
-        runnerId: () => this.runnerId,
-        now: Date.now,
+        ...{ runnerId: () => this.runnerId, now: Date.now },
+        attempts: this.#context.imageAttempts,
       },
       this.#draining.signal,
     );

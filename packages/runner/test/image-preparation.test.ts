@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { PoolCalls } from '../src/control-plane-client/calls.ts';
 import { Connection } from '../src/control-plane-client/connection.ts';
+import { ImageAttempts } from '../src/image-attempts.ts';
 import { prepareImages } from '../src/image-preparation.ts';
 import { ImageUnavailableError } from '../src/index.ts';
 import { eventually, RunSetting } from './run-setting.ts';
@@ -97,6 +98,7 @@ function startPreparation({ setting }: { readonly setting: RunSetting }, now: ()
         images: setting.parts.images,
         defaultImage: setting.options.defaultImage,
         log: setting.options.log,
+        attempts: new ImageAttempts(),
       },
     },
     stopping.signal,
@@ -200,6 +202,23 @@ test('nothing is prepared while the cache is nearly full, which is told, until i
   now += 5 * 60_000;
   setting.server.images = [image('a'), image('b')];
   await eventually(() => asked.length === 3 && setting.server.imageFailures.length === 0);
+});
+
+test('an image that a run could have after all, with the login that had failed, is no longer told', async () => {
+  const { setting, failing } = await preparing();
+  await using _ = setting;
+  const [own, others] = [image('a', credentials), image('a')];
+  failing.add(own.reference);
+  setting.server.images = [own, others];
+  await setting.start();
+  await eventually(() => setting.server.imageFailures.length === 2);
+  failing.clear();
+  setting.server.queue({ imageReference: own.reference }).imageCredentials = credentials;
+  await setting.isolation.sandbox();
+  // For that the runner asks again what is wanted.
+  setting.server.images = [own, others, image('b')];
+  await eventually(() => setting.server.imageFailures.length === 1);
+  expect(setting.server.imageFailures).toMatchObject([{ imageId: others.id }]);
 });
 
 test('what is being prepared does not hold up the end of a runner', async () => {

@@ -16,6 +16,7 @@ import { Fenced } from '../control-plane-client/failures.ts';
 import { promptBackOff, untilAnswered } from '../control-plane-client/retry.ts';
 import type { SharedEntries } from '../dependency-cache/shared-entries.ts';
 import { roomPatienceSeconds } from '../host-disk.ts';
+import type { ImageAttempts } from '../image-attempts.ts';
 import type { Sandbox } from '../isolation/isolation.ts';
 import type { LateDeliveries } from '../late-delivery/late-deliveries.ts';
 import { LogLimit } from '../log-spool/log-limit.ts';
@@ -44,6 +45,8 @@ export interface RunnerContext {
   readonly clock: MonotonicClock;
   /** What this host shares of the dependency caches; undefined where it keeps none. */
   readonly sharedEntries: SharedEntries | undefined;
+  /** What came of images that were to be made ready ahead of time. */
+  readonly imageAttempts: ImageAttempts;
   /** Sandboxes that wait for runs; undefined where none are kept. */
   readonly warmPool: WarmPool | undefined;
 }

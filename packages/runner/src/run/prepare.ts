@@ -43,12 +43,14 @@ async function makeReady(
 }
 
 async function resolveImage(run: LiveRun): Promise<HeldImage> {
-  const { options, parts } = run.context;
+  const { options, parts, imageAttempts } = run.context;
   const { imageReference } = run.outline;
   const progress = tellProgress(run);
   if (imageReference === null) return parts.images.resolve(options.defaultImage, { progress });
   const { credentials } = await run.ask(() => run.calls.imageCredentials());
-  return parts.images.resolve(imageReference, { credentials, progress });
+  const image = await parts.images.resolve(imageReference, { credentials, progress });
+  imageAttempts.noteHad(imageReference, credentials);
+  return image;
 }
 
 /** Says why the run has to wait, once for each stage: most images are there, and nothing is to be said. */
