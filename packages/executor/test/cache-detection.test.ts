@@ -156,8 +156,7 @@ describe('the tool, its key file and the folders that are kept', () => {
   const poetryProject = { ...withOptions('python', 'toolchain: poetry'), 'poetry.lock': poetryLock };
   const goProject = { 'Pulumi.yaml': 'name: p\nruntime: go\n', 'go.sum': goSum };
   const dotnetProject = { 'Pulumi.yaml': 'name: p\nruntime: dotnet\n', 'packages.lock.json': nugetLock };
-  const nugetSettings =
-    '<configuration><config><add key="globalPackagesFolder" value="./packages" /></config></configuration>';
+  const nugetSettings = `<configuration><config><add key="globalPackagesFolder" value='./packages' /></config></configuration>`;
   test.each<[string, Record<string, string>, Record<string, string>]>([
     ['/c', { ...nodejs, 'package-lock.json': npmLock }, { NPM_CONFIG_CACHE: '/c' }],
     ['/c/yarn', yarnProject, { XDG_CACHE_HOME: '/c' }],
@@ -180,6 +179,7 @@ describe('the tool, its key file and the folders that are kept', () => {
     // Relative to where the tools are started.
     ['.cache/pip', { ...python, 'requirements.txt': 'six\n' }, { PIP_CACHE_DIR: '.cache/pip' }],
     ['packages', { ...dotnetProject, 'nuget.config': nugetSettings }, {}],
+    ['/p/packages', { ...dotnetProject, 'NuGet.Config': nugetSettings.replace('./', '%P%/') }, { P: '/p' }],
     ['/p', { ...dotnetProject, 'nuget.config': nugetSettings }, { NUGET_PACKAGES: '/p' }],
   ])('%s is kept', async (folder, project, environment) => {
     expect((await detect(project, '', environment)).folders).toContain(folder);

@@ -31,5 +31,5 @@ function valuesOfXml(text: string): ReadonlyMap<string, string> {
 }
 
 function attribute(attributes: string, name: string): string {
-  return new RegExp(`\\b${name}\\s*=\\s*"([^"]*)"`).exec(attributes)?.[1] ?? '';
+  return new RegExp(`\\b${name}\\s*=\\s*(["'])(.*?)\\1`).exec(attributes)?.[2] ?? '';
 }
