@@ -252,16 +252,16 @@ describe('a run', () => {
     answer: { entry: 'none'; reason: string; mayBeSaved: boolean } | undefined,
     cacheTransfer: CacheTransfer = 'archive',
     environment: Record<string, string> = {},
-  ): Promise<{ lines: readonly string[]; plan: readonly string[]; asked: object | undefined }> {
+    command = 'exit 9',
+  ) {
     await using executor = new ExecutorProcess();
     const options = { cacheDependencies: true };
-    const frame = program.frame({ preRunCommands: ['exit 9'], environment, options });
+    const frame = program.frame({ preRunCommands: [command], environment, options });
     executor.send({ ...frame, ...(answer && { cacheTransfer }) });
     const question = executor.frame((each) => each.type === 'cache-restore' || each.type === 'result');
     const asked = await question;
     if (answer && asked.type === 'cache-restore') executor.send({ type: 'cache-restored', ...answer });
-    const { lines, plan } = await executor.record();
-    return { lines, plan, asked };
+    return { ...(await executor.record()), asked };
   }
 
   test('asks for its entry after the source and before its own commands, and says why it was not used', async () => {
@@ -288,6 +288,19 @@ describe('a run', () => {
     const { paths } = z.object({ paths: z.array(z.string()) }).parse(asked);
     expect(paths).toHaveLength(3);
     expect(paths).not.toContain(environment.npm_config_cache);
+  });
+
+  test('that removes a folder at which a disk is mounted is told that it can only be emptied', async () => {
+    const answer = { entry: 'none', reason: 'of the test', mayBeSaved: true } as const;
+    const environment = { PULUMI_HOME: join(temporary.path, 'pulumi') };
+    const remove = `unshare --map-root-user --mount sh -c '
+      mount -t tmpfs none node_modules && rm -rf node_modules/* && echo emptied && rm -rf node_modules'`;
+    const { lines, result } = await runWithCache(answer, 'device', environment, remove);
+    expect(lines).toContain('emptied');
+    expect(result.message).toContain('A folder of the dependency cache is a mount point here');
+    const elsewhere = await runWithCache(answer, 'archive', environment, `mkdir -p node_modules; ${remove}`);
+    expect(elsewhere.lines).toContain('emptied');
+    expect(elsewhere.result.message).not.toContain('mount point');
   });
 
   test('on a runner without a cache says so', async () => {
