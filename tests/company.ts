@@ -3,6 +3,7 @@
  * bear company: ports are given by the kernel, and names made anew.
  */
 export const alone = [
+  'packages/control-plane/test/log-rate.test.ts',
   'packages/control-plane/test/queue-scale.test.ts',
   'packages/control-plane/test/state-import.test.ts',
   'packages/control-plane/test/state-raw-json.test.ts',

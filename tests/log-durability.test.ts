@@ -39,7 +39,7 @@ function lastSpooled(): number {
     name.includes('segment-'),
   );
   const numbers = files.flatMap((name) =>
-    [...readFileSync(join(slipway.spools, name), 'utf8').matchAll(/"text":"line (\d+)"\}\n/g)].map((match) =>
+    [...readFileSync(join(slipway.spools, name), 'utf8').matchAll(/"line (\d+)"/g)].map((match) =>
       Number(match[1]),
     ),
   );

@@ -125,7 +125,7 @@ test('empty lines count as well: a log of nothing else reaches its bound', async
   const nearlyFull = 256 * 1024 * 1024 - 10;
   await sql`UPDATE runs SET log_bytes = ${nearlyFull} WHERE id = ${run.id}`.execute(database());
   await run.log(0, '');
-  const { rows } = await sql`SELECT FROM run_log_lines WHERE run_id = ${run.id}`.execute(database());
+  const { rows } = await sql`SELECT FROM run_log_chunks WHERE run_id = ${run.id}`.execute(database());
   expect(rows).toHaveLength(0);
 });
 

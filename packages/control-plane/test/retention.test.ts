@@ -56,7 +56,7 @@ describe('with --keep-runs-days', () => {
 
     await removeIn(29, 30);
     expect(await versionsOf(stack)).toEqual([1, 2, 3]);
-    expect(await countOf('run_log_lines', 'run_id', first.runId)).toBe(2);
+    expect(await countOf('run_log_chunks', 'run_id', first.runId)).toBe(2);
     expect(await countOf('engine_events', 'update_id', first.updateId)).toBe(1);
 
     await removeIn(31, 30);
@@ -64,10 +64,10 @@ describe('with --keep-runs-days', () => {
     expect(await versionsOf(stack)).toEqual([3]);
     expect(await versionsOf(quiet)).toEqual([1]);
     for (const { runId, updateId } of [first, second]) {
-      expect(await countOf('run_log_lines', 'run_id', runId)).toBe(0);
+      expect(await countOf('run_log_chunks', 'run_id', runId)).toBe(0);
       expect(await countOf('engine_events', 'update_id', updateId)).toBe(0);
     }
-    expect(await countOf('run_log_lines', 'run_id', only.runId)).toBe(2);
+    expect(await countOf('run_log_chunks', 'run_id', only.runId)).toBe(2);
 
     // The history of the stack is another matter: it tells how the state came to be.
     const history = await server.expectCall(
@@ -106,7 +106,7 @@ test('without it runs stay for ever', async () => {
   await runDeployment(stack);
   await removeIn(10_000, 0);
   expect(await versionsOf(stack)).toEqual([1, 2]);
-  expect(await countOf('run_log_lines', 'run_id', runId)).toBe(2);
+  expect(await countOf('run_log_chunks', 'run_id', runId)).toBe(2);
   expect(await countOf('engine_events', 'update_id', updateId)).toBe(1);
 });
 
@@ -154,5 +154,5 @@ test('the deployments of a removed stack go after a day, also without it', async
   expect(await countOf('runs', 'id', runId)).toBe(1);
   await removeIn(1.1, 0);
   expect(await countOf('runs', 'id', runId)).toBe(0);
-  expect(await countOf('run_log_lines', 'run_id', runId)).toBe(0);
+  expect(await countOf('run_log_chunks', 'run_id', runId)).toBe(0);
 });

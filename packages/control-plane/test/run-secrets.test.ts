@@ -211,7 +211,7 @@ describe('a secret across the cut of a long line is hidden, with its pieces', ()
     for (const piece of pieces) await run.run.log(0, piece);
     const heldTexts = () =>
       sql<{ held: Buffer }>`
-        SELECT held FROM run_log_lines WHERE run_id = ${run.run.id} AND held IS NOT NULL`.execute(
+        SELECT held FROM run_log_chunks WHERE run_id = ${run.run.id} AND held IS NOT NULL`.execute(
         server.server.controlPlane.db,
       );
     const { rows } = await heldTexts();

@@ -178,19 +178,46 @@ export const lastLogSequence = 899_999_999;
 /** What a line counts for beside the bytes of its text, where the length of a log is limited. */
 export const logLineOverheadBytes = 64;
 
+/** Most lines of a chunk. */
+export const maximumChunkLines = 2000;
+
 /**
- * A line of a run's log. `sequence` counts 1, 2, 3 … within the run; the control plane stores each number once, so
- * a batch may be sent again. A `header` starts a step and carries its name.
+ * Lines of a run's log that follow each other and were told at once: a flood costs by its bytes then, and not by its lines.
+ * Lines count 1, 2, 3 … within the run, `sequence` is the number of the first; the control plane stores each number once, so
+ * a batch may be sent again. Several lines stand in `text` with newlines between them; one alone may have newlines inside.
+ * A `header` starts a step and carries its name.
  */
-export const logLine = z.object({
-  sequence: z.number().int().min(1).max(lastLogSequence),
-  step: z.number().int().min(0),
-  kind: z.enum(['header', 'line']),
-  timestamp: z.iso.datetime(),
-  text: z.string(),
-});
-export type LogLine = z.infer<typeof logLine>;
-export const logRequest = z.object({ lines: z.array(logLine).max(2000) });
+export const logChunk = z
+  .object({
+    sequence: z.number().int().min(1).max(lastLogSequence),
+    lineCount: z.number().int().min(1).max(maximumChunkLines).default(1),
+    step: z.number().int().min(0),
+    kind: z.enum(['header', 'line']),
+    timestamp: z.iso.datetime(),
+    text: z.string(),
+  })
+  .refine(({ sequence, lineCount }) => sequence + lineCount - 1 <= lastLogSequence, {
+    message: 'the number of its last line is too high',
+  })
+  .refine(({ lineCount, text }) => lineCount === 1 || countNewlines(text) === lineCount - 1, {
+    message: 'it has another number of lines',
+  });
+export type LogChunk = z.infer<typeof logChunk>;
+/** One line of a log. */
+export type LogLine = Omit<LogChunk, 'lineCount'>;
+export const logRequest = z.object({ lines: z.array(logChunk).max(2000) });
+
+/** The texts of a chunk's lines. */
+export function linesOf({ lineCount, text }: Pick<LogChunk, 'lineCount' | 'text'>): string[] {
+  return lineCount === 1 ? [text] : text.split('\n');
+}
+
+/** How many newlines are in a text. */
+export function countNewlines(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count += 1;
+  return count;
+}
 
 /** How long after a run has ended without its runner the last lines of its log are taken. */
 export const lateLogHours = 24;

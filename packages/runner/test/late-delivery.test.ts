@@ -85,12 +85,9 @@ test('a new runner delivers what a killed one had read, ends its sandbox, and on
   await using setting = await RunSetting.create();
   const run = setting.server.queue();
   // Some of them had arrived before.
-  run.take(
-    numbered(1, 700).map((text, index) => {
-      const timestamp = new Date().toISOString();
-      return { sequence: index + 1, step: 1, kind: 'line', timestamp, text };
-    }),
-  );
+  const timestamp = new Date().toISOString();
+  const text = numbered(1, 700).join('\n');
+  run.take([{ sequence: 1, lineCount: 700, step: 1, kind: 'line', timestamp, text }]);
   const sandbox = leaveBehind(setting, run, 10_000);
   expect(isAlive(sandbox)).toBe(true);
   let livedWhenLost: boolean | undefined;

@@ -1,7 +1,7 @@
 import { defaultRunSandbox, type FrameFromExecutor, maximumLineCharacters } from '@slipway/core';
 import { describe, expect, test } from 'vitest';
+import type { NewLine } from '../src/log-spool/chunk.ts';
 import { LogLimit } from '../src/log-spool/log-limit.ts';
-import type { NewLine } from '../src/log-spool/log-spool.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
 const timestamp = '2026-01-01T00:00:00.000Z';

@@ -228,8 +228,8 @@ async function untilStored({ id }: Deployment, count: number): Promise<void> {
   const deadline = performance.now() + 40_000;
   for (;;) {
     const { lines } = await server.controlPlane.db
-      .selectFrom('run_log_lines')
-      .select((query) => query.fn.countAll<string>().as('lines'))
+      .selectFrom('run_log_chunks')
+      .select((query) => query.fn.sum<string>('line_count').as('lines'))
       .where('run_id', '=', id)
       .executeTakeFirstOrThrow();
     if (Number(lines) > count) return;

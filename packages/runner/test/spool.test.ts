@@ -1,10 +1,18 @@
 import { appendFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeFrame, type FrameFromExecutor, logLine } from '@slipway/core';
+import {
+  encodeFrame,
+  type FrameFromExecutor,
+  type LogChunk,
+  type LogLine,
+  linesOf,
+  logChunk,
+} from '@slipway/core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
-import { LogSpool, type NewLine } from '../src/log-spool/log-spool.ts';
+import type { NewLine } from '../src/log-spool/chunk.ts';
+import { type LogBatch, LogSpool } from '../src/log-spool/log-spool.ts';
 import { SpoolFolder } from '../src/log-spool/spool-folder.ts';
 import { SpoolSegments } from '../src/log-spool/spool-segments.ts';
 import { eventually, RunSetting } from './run-setting.ts';
@@ -23,6 +31,15 @@ const line = (text: string): NewLine => ({
   timestamp: '2026-01-01T00:00:00.000Z',
   text,
 });
+
+const chunksIn = (batch: LogBatch | undefined): LogChunk[] =>
+  z.array(logChunk).parse(JSON.parse(`[${batch?.json}]`));
+const linesIn = (batch: LogBatch | undefined): LogLine[] =>
+  chunksIn(batch).flatMap(({ lineCount, text, sequence, ...chunk }) =>
+    linesOf({ lineCount, text }).map((each, index) => ({
+      ...{ sequence: sequence + index, ...chunk, text: each },
+    })),
+  );
 
 /** The folder of a spool of its own. */
 const newFolder = () => mkdtemp(join(directory, 'spool-'));
@@ -69,7 +86,7 @@ test('a spool that was left behind gives back every line that was not acknowledg
   const before = new LogSpool(folder);
   const texts = Array.from({ length: 40_000 }, (_, index) => `line ${index}`.padEnd(200, '.'));
   await before.append(texts.map(line), never);
-  for (let count = 0; count < 40; count += 1) {
+  for (let count = 0; count < 8; count += 1) {
     const batch = await before.nextBatch();
     if (batch) before.acknowledge(batch);
   }
@@ -83,9 +100,7 @@ test('a spool that was left behind gives back every line that was not acknowledg
   for (;;) {
     const batch = await after.nextBatch();
     if (!batch) break;
-    for (const { sequence, text } of z.array(logLine).parse(JSON.parse(`[${batch.json}]`))) {
-      found.set(sequence, text);
-    }
+    for (const { sequence, text } of linesIn(batch)) found.set(sequence, text);
     after.acknowledge(batch);
   }
   const [first = 0] = found.keys();
@@ -106,33 +121,62 @@ test('what is spooled can be read by its owner alone', async () => {
   expect(await readdir(join(directory, 'log-spools'))).toEqual([]);
 });
 
-test('a batch has at most 500 lines and 96 KiB, or one that is longer, and is the same until it is acknowledged', async () => {
+test('lines that were told at once are sent as one chunk, but for those with a newline inside', async () => {
   const spool = new LogSpool(await newFolder());
+  const later = { ...line('d'), timestamp: '2026-01-01T00:00:00.001Z' };
+  const lines = [
+    ...[line('a'), line(''), { ...line('c'), kind: 'header' } as const, later, { ...later, step: 1 }],
+    ...[line('e\nf'), line('g'), line('h'), line('i\n')],
+  ];
+  await spool.append(lines, never);
+  const batch = await spool.nextBatch();
+  const chunks = chunksIn(batch).map(({ lineCount, text }) => [lineCount, text]);
+  expect(chunks).toEqual([
+    ...[
+      [2, 'a\n'],
+      [1, 'c'],
+      [1, 'd'],
+      [1, 'd'],
+      [1, 'e\nf'],
+    ],
+    ...[
+      [2, 'g\nh'],
+      [1, 'i\n'],
+    ],
+  ]);
+  expect(linesIn(batch)).toEqual(lines.map((each, index) => ({ sequence: index + 1, ...each })));
+  spool.close();
+});
+
+test('a batch has at most 500 chunks and 512 KiB, and is the same until it is acknowledged', async () => {
+  const spool = new LogSpool(await newFolder());
+  const at = (milliseconds: number) => new Date(milliseconds).toISOString();
   await spool.append(
-    Array.from({ length: 2_500 }, (_, index) => line(`line ${index}`)),
+    Array.from({ length: 2_500 }, (_, index) => ({ ...line(`line ${index}`), timestamp: at(index) })),
     never,
   );
   const before = String((await spool.nextBatch())?.json);
   const first = await spool.nextBatch();
   if (!first) throw new Error('no batch');
   expect(first.json.toString()).toBe(before);
-  const lines = z.array(logLine).parse(JSON.parse(`[${first.json}]`));
-  expect(lines.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 500 }, (_, index) => index + 1));
+  expect(linesIn(first).map(({ sequence }) => sequence)).toEqual(
+    Array.from({ length: 500 }, (_, index) => index + 1),
+  );
   spool.acknowledge(first);
   const rest = await spool.nextBatch();
   if (!rest) throw new Error('no batch');
-  expect(z.array(logLine).parse(JSON.parse(`[${rest.json}]`))[0]?.sequence).toBe(501);
+  expect(linesIn(rest)[0]?.sequence).toBe(501);
   spool.acknowledge(rest);
   for (let batch = await spool.nextBatch(); batch; batch = await spool.nextBatch()) spool.acknowledge(batch);
   expect(spool.isEmpty).toBe(true);
 
   const long = 'x'.repeat(10_000);
   await spool.append(
-    Array.from({ length: 20 }, () => line(long)),
+    Array.from({ length: 120 }, () => line(long)),
     never,
   );
   for (let batch = await spool.nextBatch(); batch; batch = await spool.nextBatch()) {
-    expect(batch.bytes).toBeLessThanOrEqual(96 * 1024);
+    expect(batch.bytes).toBeLessThanOrEqual(512 * 1024);
     spool.acknowledge(batch);
   }
 
@@ -141,7 +185,7 @@ test('a batch has at most 500 lines and 96 KiB, or one that is longer, and is th
   await spool.append([line(worst), line(worst), line(worst)], never);
   const large = await spool.nextBatch();
   expect(large?.json.length).toBeLessThan(1024 * 1024);
-  expect(z.array(logLine).parse(JSON.parse(`[${large?.json}]`))).toHaveLength(1);
+  expect(linesIn(large)).toHaveLength(1);
   spool.close();
 });
 

@@ -1,9 +1,11 @@
 import {
+  countNewlines,
   type HeldText,
   harmlessText,
   heldText,
-  type LogLine,
+  type LogChunk,
   lastLogSequence,
+  linesOf,
   logLineOverheadBytes,
   mayGoOn,
   type SecretPatterns,
@@ -12,6 +14,7 @@ import {
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import type { Seal } from '../secrets/index.ts';
+import { beginningOfChunk } from './chunk.ts';
 
 /** A run's log, and how long it may get. */
 export interface BoundedLog {
@@ -32,69 +35,134 @@ const firstOwnSequence = lastLogSequence + 1;
 export async function appendLines(
   db: Database,
   { runId, maximumBytes }: BoundedLog,
-  lines: readonly LogLine[],
+  received: readonly LogChunk[],
   secrets: SecretPatterns,
   seal: Seal,
 ): Promise<void> {
-  const [first] = lines;
-  if (!first) return;
-  const masker = new StreamMasker(secrets, await heldBefore(db, runId, first, seal));
-  const texts = maskedTexts(lines, masker).map(harmlessText);
+  const chunks = received.toSorted((one, other) => one.sequence - other.sequence);
+  const [first] = chunks;
+  const last = chunks.at(-1);
+  if (!first || !last) return;
+  const stored = await storedAround(db, runId, first, last);
+  const masker = new StreamMasker(secrets, heldBefore(first, stored, seal));
+  const masked = chunks.map((chunk, index) => {
+    return { ...chunk, text: harmlessText(maskedText(chunk, chunks[index + 1], masker)) };
+  });
+  const fresh = withoutStored(masked, stored);
+  if (fresh.length === 0) return;
   const held = masker.held.text === '' ? null : seal.seal(Buffer.from(JSON.stringify(masker.held)));
-  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + logLineOverheadBytes, 0);
+  const bytes = fresh.reduce((sum, chunk) => sum + bytesOf(chunk), 0);
   await sql`
-    WITH stored AS (
-      INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text, held)
-      SELECT ${runId}, line.*, CASE WHEN line.sequence = ${lines.at(-1)?.sequence} THEN ${held}::bytea END
-      FROM runs, unnest(
-        ${lines.map((line) => line.sequence)}::int[], ${lines.map((line) => line.step)}::int[],
-        ${lines.map((line) => line.kind)}::text[], ${lines.map((line) => line.timestamp)}::timestamptz[],
-        ${texts}::text[]) AS line (sequence, step, kind, logged_at, text)
-      WHERE runs.id = ${runId} AND runs.log_bytes + ${bytes} <= ${maximumBytes}
-      ON CONFLICT (run_id, sequence) DO NOTHING
-      RETURNING octet_length(text) + ${logLineOverheadBytes} AS bytes
+    WITH log AS (
+      UPDATE runs SET log_bytes = log_bytes + ${bytes}
+      WHERE id = ${runId} AND log_bytes + ${bytes} <= ${maximumBytes}
+      RETURNING id
     )
-    UPDATE runs SET log_bytes = log_bytes + (SELECT coalesce(sum(bytes), 0) FROM stored)
-    WHERE id = ${runId}`.execute(db);
+    INSERT INTO run_log_chunks (run_id, first_sequence, line_count, step, kind, logged_at, text, held)
+    SELECT log.id, chunk.*, CASE WHEN first_sequence + line_count - 1 = ${endOf(last)} THEN ${held}::bytea END
+    FROM log, unnest(
+      ${fresh.map((chunk) => chunk.sequence)}::int[], ${fresh.map((chunk) => chunk.lineCount)}::int[],
+      ${fresh.map((chunk) => chunk.step)}::int[], ${fresh.map((chunk) => chunk.kind)}::text[],
+      ${fresh.map((chunk) => chunk.timestamp)}::timestamptz[], ARRAY[${sql.join(fresh.map((chunk) => chunk.text))}]::text[])
+      AS chunk (first_sequence, line_count, step, kind, logged_at, text)`.execute(db);
+}
+
+/** What a log counts of lines, without what stands between them. */
+function bytesOf({ lineCount, text }: LogChunk): number {
+  return Buffer.byteLength(text) - (lineCount - 1) + lineCount * logLineOverheadBytes;
+}
+
+/** The number of a chunk's last line. */
+function endOf({ sequence, lineCount }: LogChunk): number {
+  return sequence + lineCount - 1;
+}
+
+interface StoredChunk {
+  readonly sequence: number;
+  /** The number of its last line. */
+  readonly end: number;
+  readonly held: Buffer | null;
+}
+
+/** What is stored from the line before the first of these on, up to the last. */
+async function storedAround(
+  db: Database,
+  runId: string,
+  first: LogChunk,
+  last: LogChunk,
+): Promise<StoredChunk[]> {
+  const { rows } = await sql<StoredChunk>`
+    SELECT first_sequence AS sequence, first_sequence + line_count - 1 AS "end", held FROM run_log_chunks
+    WHERE run_id = ${runId}
+      AND first_sequence BETWEEN ${beginningOfChunk(runId, first.sequence - 1)} AND ${endOf(last)}
+    ORDER BY first_sequence`.execute(db);
+  return rows;
+}
+
+/** Those of the lines whose numbers are not stored yet, each once. Both come in the order of their numbers. */
+function withoutStored(chunks: readonly LogChunk[], stored: readonly StoredChunk[]): LogChunk[] {
+  const fresh: LogChunk[] = [];
+  let next = 0;
+  for (const chunk of chunks) {
+    const end = endOf(chunk);
+    for (let from = Math.max(next, chunk.sequence); from <= end; from = next) {
+      const inTheWay = stored.find((each) => each.end >= from);
+      const before = Math.min(end + 1, Math.max(from, inTheWay?.sequence ?? Infinity));
+      if (before > from) fresh.push(partOf(chunk, from, before));
+      next = before > end || !inTheWay ? before : inTheWay.end + 1;
+    }
+  }
+  return fresh;
+}
+
+/** The lines of a chunk with the numbers from `from` to before `end`. */
+function partOf(chunk: LogChunk, from: number, end: number): LogChunk {
+  const lineCount = end - from;
+  if (lineCount === chunk.lineCount) return chunk;
+  const lines = linesOf(chunk).slice(from - chunk.sequence, end - chunk.sequence);
+  return { ...chunk, sequence: from, lineCount, text: lines.join('\n') };
 }
 
 /**
- * The lines' texts with secrets hidden. An executor sends a longer line in pieces: a secret across a cut between two is
- * found as well, and what may be its beginning moves on to the next piece. That of the last line stays with the masker.
+ * A chunk's text with secrets hidden. An executor sends a longer line in pieces: a secret across a cut between two is found
+ * as well, and what may be its beginning moves on to the next piece. That of the last line stays with the masker.
  */
-function maskedTexts(lines: readonly LogLine[], masker: StreamMasker): string[] {
-  return lines.map(({ kind, text }, index) => {
-    const isCut = kind === 'line' && mayGoOn(text) && lines[index + 1]?.kind !== 'header';
-    return isCut ? masker.push(text) : masker.push(text) + masker.end();
+function maskedText(chunk: LogChunk, next: LogChunk | undefined, masker: StreamMasker): string {
+  const { kind, lineCount, text } = chunk;
+  if (lineCount > 1 && !mayGoOn(text) && masker.held.text === '') {
+    const masked = masker.push(text) + masker.end();
+    // Otherwise a secret of several lines has taken newlines with it: each of its lines is one as well.
+    if (countNewlines(masked) === lineCount - 1) return masked;
+  }
+  const lines = linesOf(chunk);
+  const masked = lines.map((line, index) => {
+    const isCut = kind === 'line' && mayGoOn(line) && (index < lineCount - 1 || next?.kind !== 'header');
+    return isCut ? masker.push(line) : masker.push(line) + masker.end();
   });
+  return masked.join('\n');
 }
 
 /** What the call before has held back of the line before `line`, when that may go on with it. */
-async function heldBefore(
-  db: Database,
-  runId: string,
-  { sequence, kind }: LogLine,
+function heldBefore(
+  { sequence, kind }: LogChunk,
+  stored: readonly StoredChunk[],
   seal: Seal,
-): Promise<HeldText | undefined> {
+): HeldText | undefined {
   if (kind === 'header') return undefined;
-  const before = await db
-    .selectFrom('run_log_lines')
-    .select('held')
-    .where('run_id', '=', runId)
-    .where('sequence', '=', sequence - 1)
-    .executeTakeFirst();
+  const before = stored.find(({ end }) => end === sequence - 1);
   return before?.held ? heldText.parse(JSON.parse(seal.open(before.held).toString('utf8'))) : undefined;
 }
 
 /** Removes what was held back of a run's lines and never went on: it may be the beginning of a secret. */
 export async function forgetHeldTexts(tx: Database, runId: string): Promise<void> {
-  await sql`UPDATE run_log_lines SET held = NULL WHERE run_id = ${runId} AND held IS NOT NULL`.execute(tx);
+  await sql`UPDATE run_log_chunks SET held = NULL WHERE run_id = ${runId} AND held IS NOT NULL`.execute(tx);
 }
 
 /** Adds a line of Slipway's own at the end of a run's log, in its last step. */
 export async function appendOwnLine(db: Database, runId: string, text: string): Promise<void> {
   await sql`
-    INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text)
-    SELECT ${runId}, greatest(max(sequence) + 1, ${firstOwnSequence}), coalesce(max(step), 0), 'line', now(), ${harmlessText(text)}
-    FROM run_log_lines WHERE run_id = ${runId}`.execute(db);
+    INSERT INTO run_log_chunks (run_id, first_sequence, line_count, step, kind, logged_at, text)
+    SELECT ${runId}, greatest(max(first_sequence) + 1, ${firstOwnSequence}), 1, coalesce(max(step), 0), 'line', now(),
+      ${harmlessText(text)}
+    FROM run_log_chunks WHERE run_id = ${runId}`.execute(db);
 }

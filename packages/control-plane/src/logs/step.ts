@@ -1,3 +1,4 @@
+import { linesOf } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 
@@ -13,13 +14,35 @@ export async function readStep(
   run: { readonly runId: string; readonly isFinished: boolean },
   page: { readonly step: number; readonly offset: number; readonly count: number },
 ): Promise<StepPage> {
-  const { rows } = await sql<{ loggedAt: Date; text: string }>`
-    SELECT logged_at AS "loggedAt", text FROM run_log_lines
-    WHERE run_id = ${run.runId} AND step = ${page.step} AND kind = 'line'
-    ORDER BY sequence OFFSET ${page.offset} LIMIT ${page.count + 1}`.execute(db);
-  const lines = rows
+  const end = page.offset + page.count;
+  // Chunks are counted in their order, and no further than the page reaches.
+  const { rows } = await sql<StepChunk>`
+    SELECT logged_at AS "loggedAt", line_count AS "lineCount", text, lines_before AS "linesBefore"
+    FROM (
+      SELECT * FROM (
+        SELECT first_sequence, line_count, logged_at, text,
+          sum(line_count) OVER (ORDER BY first_sequence) - line_count AS lines_before
+        FROM run_log_chunks WHERE run_id = ${run.runId} AND step = ${page.step} AND kind = 'line'
+      ) AS chunks
+      WHERE lines_before + line_count > ${page.offset} ORDER BY first_sequence LIMIT ${page.count + 1}
+    ) AS next_chunks
+    WHERE lines_before <= ${end} ORDER BY first_sequence`.execute(db);
+  const found = rows.flatMap((chunk) =>
+    linesOf(chunk)
+      .map((text, index) => ({ loggedAt: chunk.loggedAt, text, number: chunk.linesBefore + index }))
+      .filter(({ number }) => number >= page.offset),
+  );
+  const lines = found
     .slice(0, page.count)
     .map(({ loggedAt, text }) => ({ timestamp: loggedAt.toISOString(), line: `${text}\n` }));
-  const isAtEnd = run.isFinished && rows.length <= page.count;
+  const isAtEnd = run.isFinished && found.length <= page.count;
   return isAtEnd ? { lines } : { lines, nextOffset: page.offset + lines.length };
+}
+
+interface StepChunk {
+  readonly loggedAt: Date;
+  readonly lineCount: number;
+  readonly text: string;
+  /** Lines of the step before it. */
+  readonly linesBefore: number;
 }

@@ -1,12 +1,14 @@
 export interface LogTables {
-  run_log_lines: {
+  /** Lines that follow each other: no number is in two chunks. */
+  run_log_chunks: {
     run_id: string;
-    sequence: number;
+    first_sequence: number;
+    line_count: number;
     step: number;
     kind: 'header' | 'line';
     logged_at: Date;
     text: string;
-    /** Sealed JSON text (`HeldText`). */
+    /** Of the last line. Sealed JSON text (`HeldText`). */
     held: Buffer | null;
   };
 }

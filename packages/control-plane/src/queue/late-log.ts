@@ -1,4 +1,4 @@
-import { type LogLine, lateLogHours } from '@slipway/core';
+import { type LogChunk, lateLogHours } from '@slipway/core';
 import { sql } from 'kysely';
 import type { ControlPlane } from '../control-plane.ts';
 import type { Database } from '../database/database.ts';
@@ -34,7 +34,7 @@ export const deliveryToken: Access<string> = {
 export async function takeLateLog(
   { db, runSecrets }: ControlPlane,
   token: string,
-  lines: readonly LogLine[],
+  lines: readonly LogChunk[],
 ): Promise<void> {
   await db.transaction().execute(async (tx) => {
     const run = await lockAwaitedRun(tx, token);

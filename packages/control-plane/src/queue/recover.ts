@@ -70,7 +70,7 @@ async function requeue(tx: Database, runId: string): Promise<void> {
       state = 'queued', modified_at = now(), runner_id = NULL, claim_nonce = NULL, claim_id = NULL,
       lease_token_hash = NULL, delivery_token_hash = NULL, lease_ends_at = NULL, sandbox = NULL, usage = NULL, log_bytes = 0
     WHERE id = ${runId}`.execute(tx);
-  await sql`DELETE FROM run_log_lines WHERE run_id = ${runId}`.execute(tx);
+  await sql`DELETE FROM run_log_chunks WHERE run_id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_steps WHERE run_id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_usage_samples WHERE run_id = ${runId}`.execute(tx);
   await wakeClaims(tx);

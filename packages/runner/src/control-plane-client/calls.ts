@@ -90,7 +90,7 @@ export class RunCalls {
     return (await this.#call('job', '{}', jobResponse)).job;
   }
 
-  /** `lines`: JSON texts of log lines, with commas between them. They are sent as they are, without a copy. */
+  /** `lines`: JSON texts of chunks, with commas between them. They are sent as they are, without a copy. */
   log(lines: Buffer): Promise<RunCallResponse> {
     return this.#call('log', [logOpening, lines, logClosing], runCallResponse);
   }

@@ -1,5 +1,5 @@
 import { type LeftOut, logLineOverheadBytes, mayGoOn, mostLastLines } from '@slipway/core';
-import type { NewLine } from './log-spool.ts';
+import type { NewLine } from './chunk.ts';
 
 /** Room for what comes after the cut: headers of steps, the last lines, words of Slipway's own. */
 const reservedBytes = 512 * 1024;

@@ -1,27 +1,19 @@
-import type { LogLine } from '@slipway/core';
 import { type RoomPatience, roomPatienceSeconds, whileDiskIsFull } from '../host-disk.ts';
+import { chunksOf, type NewLine } from './chunk.ts';
 import { SpoolSegments } from './spool-segments.ts';
 
 /** What a run may have waiting for the control plane, at most. */
 const spoolCapacityBytes = 64 * 1024 * 1024;
-const maximumBatchLines = 500;
-/**
- * What is larger than 128 KiB V8 puts among its large objects, which it collects with all of the old generation only. The
- * text of a batch and what a control plane makes of it stay below that.
- */
-const usualBatchBytes = 96 * 1024;
-/** The longest line takes up to 400 KiB: each of its characters may be six bytes of JSON. */
+const maximumBatchChunks = 500;
+/** To send and store a batch costs as much as some hundred kilobytes of it. The longest line takes up to 400 KiB. */
 const maximumBatchBytes = 512 * 1024;
 
 /** Lines of one `append` are written in pieces of about this size. */
 const appendCharacters = 64 * 1024;
 
-/** A line as it enters: the spool numbers it. */
-export type NewLine = Omit<LogLine, 'sequence'>;
-
 /** Lines that wait to be acknowledged. */
 export interface LogBatch {
-  /** JSON texts of lines, with commas between them: the inside of an array. */
+  /** JSON texts of chunks, with commas between them: the inside of an array. */
   readonly json: Buffer;
   /** Of the spool; to be released once the batch is acknowledged. */
   readonly bytes: number;
@@ -29,8 +21,8 @@ export interface LogBatch {
 
 /**
  * The log of one run on its way to the control plane. A line that `append` has taken is kept until it is acknowledged,
- * also when this process is killed. Lines lie in files as JSON text, one a line, and nothing of them is kept in memory: a
- * batch is a stretch of these files, cut at the last whole line.
+ * also when this process is killed. Chunks lie in files as JSON text, one a line, and nothing of them is kept in memory: a
+ * batch is a stretch of these files, cut at the last whole chunk.
  */
 export class LogSpool {
   readonly #folder: string;
@@ -58,7 +50,7 @@ export class LogSpool {
 
   /** Enough waits to fill a batch. */
   get holdsFullBatch(): boolean {
-    return this.#file.usedBytes >= usualBatchBytes;
+    return this.#file.usedBytes >= maximumBatchBytes;
   }
 
   /** Settles when lines are appended or acknowledged, or at `wake`. */
@@ -83,27 +75,23 @@ export class LogSpool {
   }
 
   /**
-   * The oldest lines, at most 500 and 96 KiB, or one that is longer; undefined when there are none. There is one batch at
-   * a time: its bytes are overwritten by the next call.
+   * The oldest lines, at most 500 chunks and 512 KiB; undefined when there are none. There is one batch at a time: its bytes
+   * are overwritten by the next call.
    */
   async nextBatch(): Promise<LogBatch | undefined> {
-    return (await this.#batchOf(usualBatchBytes)) ?? (await this.#batchOf(maximumBatchBytes));
-  }
-
-  async #batchOf(mostBytes: number): Promise<LogBatch | undefined> {
-    const wantedBytes = Math.min(this.#file.usedBytes, mostBytes);
+    const wantedBytes = Math.min(this.#file.usedBytes, maximumBatchBytes);
     if (this.#batch.length < wantedBytes) {
-      this.#batch = Buffer.allocUnsafeSlow(Math.min(mostBytes, 2 * wantedBytes));
+      this.#batch = Buffer.allocUnsafeSlow(Math.min(maximumBatchBytes, 2 * wantedBytes));
     }
-    const bytes = this.#batch.subarray(0, await this.#file.peek(this.#batch.subarray(0, mostBytes)));
-    let lines = 0;
+    const bytes = this.#batch.subarray(0, await this.#file.peek(this.#batch));
+    let chunks = 0;
     let end = 0;
-    while (lines < maximumBatchLines) {
+    while (chunks < maximumBatchChunks) {
       const newline = bytes.indexOf(0x0a, end);
       if (newline < 0) break;
       bytes[newline] = 0x2c; // The comma of the array: inside JSON text a newline is always escaped.
       end = newline + 1;
-      lines += 1;
+      chunks += 1;
     }
     if (end === 0) return undefined;
     return { json: bytes.subarray(0, end - 1), bytes: end };
@@ -141,10 +129,9 @@ export class LogSpool {
       this.#lastSequence = sequence;
       this.wake();
     };
-    for (const { step, kind, timestamp, text } of lines) {
-      sequence += 1;
-      const line: LogLine = { sequence, step, kind, timestamp, text };
-      pending += `${JSON.stringify(line)}\n`;
+    for (const chunk of chunksOf(lines, sequence + 1)) {
+      sequence += chunk.lineCount;
+      pending += `${JSON.stringify(chunk)}\n`;
       if (pending.length >= appendCharacters) await flush();
     }
     if (pending !== '') await flush();

@@ -1,5 +1,5 @@
 import { type FrameFromExecutor, ProtocolViolation } from '@slipway/core';
-import type { NewLine } from '../log-spool/log-spool.ts';
+import type { NewLine } from '../log-spool/chunk.ts';
 import type { CacheFrame } from './cache/entry-transfer.ts';
 import type { RunCache } from './cache/run-cache.ts';
 import { cancelledEnding } from './cancellation.ts';

@@ -1,9 +1,10 @@
 import type { LeftOut, RunCallResponse, SandboxFacts, StepReport, StepStatus } from '@slipway/core';
 import { pause } from '../control-plane-client/retry.ts';
 import type { RoomPatience } from '../host-disk.ts';
+import type { NewLine } from '../log-spool/chunk.ts';
 import type { LogLimit } from '../log-spool/log-limit.ts';
 import { sendLog } from '../log-spool/log-sender.ts';
-import type { LogSpool, NewLine } from '../log-spool/log-spool.ts';
+import type { LogSpool } from '../log-spool/log-spool.ts';
 import type { Ending } from './ending.ts';
 import { StepList } from './step-list.ts';
 

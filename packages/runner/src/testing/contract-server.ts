@@ -13,9 +13,11 @@ import {
   type ImagesRequest,
   imagesRequest,
   type Job,
+  type LogChunk,
   type LogLine,
   lackOf,
   lateLogRequest,
+  linesOf,
   logRequest,
   type RegistryCredentials,
   type RunOutline,
@@ -59,8 +61,14 @@ export class ContractRun {
     this.job = job;
   }
 
-  take(lines: readonly LogLine[]): void {
-    for (const line of lines) this.lines.set(line.sequence, line);
+  take(chunks: readonly LogChunk[]): void {
+    for (const { lineCount, ...chunk } of chunks) {
+      const texts = linesOf({ lineCount, text: chunk.text });
+      for (const [index, text] of texts.entries()) {
+        const sequence = chunk.sequence + index;
+        this.lines.set(sequence, { ...chunk, sequence, text });
+      }
+    }
   }
 
   takeUsage({ summary, samples }: UsageReport): void {
