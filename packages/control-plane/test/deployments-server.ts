@@ -189,13 +189,10 @@ export class TestRun {
   async log(step: number, ...texts: readonly string[]) {
     const lines = texts.map((text): LogLine => {
       this.#sequence += 1;
-      const isHeader = text.startsWith('# ');
+      const kind = text.startsWith('# ') ? 'header' : text.startsWith('[') ? 'notice' : 'line';
       return {
-        sequence: this.#sequence,
-        step,
-        kind: isHeader ? 'header' : 'line',
-        timestamp: new Date().toISOString(),
-        text: isHeader ? text.slice(2) : text,
+        ...{ sequence: this.#sequence, step, kind, timestamp: new Date().toISOString() },
+        text: kind === 'header' ? text.slice(2) : text,
       };
     });
     await this.#mustCall('log', { lines });

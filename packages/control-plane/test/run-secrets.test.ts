@@ -208,18 +208,70 @@ describe('a secret across the cut of a long line is hidden, with its pieces', ()
   test('in a call each, as a runner sends them; what the call before has left is kept sealed until the run ends', async () => {
     const run = await RunUnderTest.start('long-line-in-calls');
     await run.call('encrypt', { plaintext: base64(secret) });
-    for (const piece of pieces) await run.run.log(0, piece);
     const heldTexts = () =>
       sql<{ held: Buffer }>`
         SELECT held FROM run_log_chunks WHERE run_id = ${run.run.id} AND held IS NOT NULL`.execute(
         server.server.controlPlane.db,
       );
-    const { rows } = await heldTexts();
-    expect(rows).toHaveLength(2);
-    for (const { held } of rows) expect(held.includes('corr')).toBe(false);
-    await run.run.log(0, secret);
+    for (const piece of [...pieces, secret]) {
+      await run.run.log(0, piece);
+      const { rows } = await heldTexts();
+      // Of the line before it is known by now how it goes on.
+      expect(rows).toHaveLength(piece.length === 65_536 ? 1 : 0);
+      for (const { held } of rows) expect(held.includes('corr')).toBe(false);
+    }
     expect((await run.logged()).replaceAll('\n', '')).toBe(hiddenLine);
     await run.run.finish();
-    expect((await heldTexts()).rows).toEqual([]);
+    expect((await run.logged()).replaceAll('\n', '')).toBe(hiddenLine);
+  });
+
+  describe('and is hidden as well as its beginning, which may be more than half of it, where the line does not go on:', () => {
+    const beginning = secret.slice(0, -3);
+    const piece = `${'.'.repeat(65_536 - beginning.length)}${beginning}`;
+    const shown = `${'.'.repeat(65_536 - beginning.length)}[…]`;
+    const notice = '[The log has reached its limit of 1 MiB.]';
+
+    async function startRun(name: string): Promise<RunUnderTest> {
+      const run = await RunUnderTest.start(name);
+      await run.call('encrypt', { plaintext: base64(secret) });
+      return run;
+    }
+
+    test('the log has reached its limit', async () => {
+      const run = await startRun('cut-at-limit');
+      await run.run.log(0, piece, notice);
+      expect(await run.logged()).toBe(`${shown}\n${notice}\n`);
+      await run.run.finish();
+    });
+
+    test('the log has reached its limit, and the runner says so with another call', async () => {
+      const run = await startRun('cut-at-limit-in-calls');
+      await run.run.log(0, piece);
+      await run.run.log(0, notice);
+      await run.run.finish();
+      expect(await run.logged()).toBe(`${shown}\n${notice}\n`);
+    });
+
+    test('but not where it goes on with a call that brings its piece once more', async () => {
+      const run = await startRun('repeated');
+      const end = `${secret.slice(-3)} end`;
+      const chunk = { step: 0, kind: 'line', timestamp: new Date().toISOString() };
+      const [dots, ...others] = ['.', piece, end].map((text, index) => ({
+        ...chunk,
+        sequence: index + 1,
+        text,
+      }));
+      await run.run.call('log', { lines: [dots, others[0]] });
+      await run.run.call('log', { lines: [dots, ...others] });
+      await run.run.finish({ lastSequence: 3 });
+      expect((await run.logged()).replaceAll('\n', '')).toBe(`.${piece.replace(beginning, '')}*** end`);
+    });
+
+    test('the run ends in the middle of it', async () => {
+      const run = await startRun('cut-at-end');
+      await run.run.log(0, ...pieces, piece);
+      await run.run.finish();
+      expect(await run.logged()).toMatch(/\.{100}\[…\]\n$/);
+    });
   });
 });

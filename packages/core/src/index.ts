@@ -11,6 +11,7 @@ export * from './image-registry.ts';
 export * from './job.ts';
 export * from './lease-timing.ts';
 export {
+  cutText,
   type HeldText,
   heldText,
   maskPatterns,

@@ -11,6 +11,9 @@ import { TextSearch } from './text-search.ts';
 /** What stands in the place of a secret. */
 export const maskText = '***';
 
+/** What stands in the place of what may be the beginning of a secret, where nobody knows how it would have gone on. */
+export const cutText = '[…]';
+
 /** The texts to be hidden, arranged for `maskWith` and `StreamMasker`. */
 export type SecretPatterns = TextSearch;
 
@@ -90,6 +93,13 @@ export class StreamMasker {
   end(): string {
     this.#place = TextSearch.start;
     return this.#answer(this.#held, this.#held.length);
+  }
+
+  /** The text was cut here: answers in the place of what is held back. */
+  cut(): string {
+    const isHeld = this.#held !== '';
+    this.end();
+    return isHeld ? cutText : '';
   }
 
   /** Adds a secret that ends behind all others, as one with those that it overlaps. */

@@ -185,14 +185,15 @@ export const maximumChunkLines = 2000;
  * Lines of a run's log that follow each other and were told at once: a flood costs by its bytes then, and not by its lines.
  * Lines count 1, 2, 3 … within the run, `sequence` is the number of the first; the control plane stores each number once, so
  * a batch may be sent again. Several lines stand in `text` with newlines between them; one alone may have newlines inside.
- * A `header` starts a step and carries its name.
+ * A `header` starts a step and carries its name. A `notice` is the runner's own: what stands before it and may be a piece of
+ * a longer line does not go on.
  */
 export const logChunk = z
   .object({
     sequence: z.number().int().min(1).max(lastLogSequence),
     lineCount: z.number().int().min(1).max(maximumChunkLines).default(1),
     step: z.number().int().min(0),
-    kind: z.enum(['header', 'line']),
+    kind: z.enum(['header', 'line', 'notice']),
     timestamp: z.iso.datetime(),
     text: z.string(),
   })

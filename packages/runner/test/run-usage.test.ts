@@ -44,6 +44,8 @@ describe('what a run uses', () => {
     expect(inside).toMatchObject({ peakMemoryBytes: 64 * mebibyte, sentBytes: mebibyte });
     expect(inside?.peakCpus).toBeCloseTo(1, 1);
     expect(host).toMatchObject({ peakMemoryBytes: 300 * mebibyte, peakVolumeBytes: 10 * mebibyte });
+    // A line that the executor had begun does not go on with it.
+    expect(run.sortedLines.at(-1)?.kind).toBe('notice');
     expect(run.text.at(-1)).toMatch(
       /^Used at most 1\.0\d of 2 vCPU, 64 of 8,192 MiB memory and 0\.01 of 32 GiB/,
     );

@@ -1,5 +1,6 @@
 import {
   countNewlines,
+  cutText,
   type HeldText,
   harmlessText,
   heldText,
@@ -62,9 +63,10 @@ export async function appendLines(
     SELECT log.id, chunk.*, CASE WHEN first_sequence + line_count - 1 = ${endOf(last)} THEN ${held}::bytea END
     FROM log, unnest(
       ${fresh.map((chunk) => chunk.sequence)}::int[], ${fresh.map((chunk) => chunk.lineCount)}::int[],
-      ${fresh.map((chunk) => chunk.step)}::int[], ${fresh.map((chunk) => chunk.kind)}::text[],
+      ${fresh.map((chunk) => chunk.step)}::int[], ${fresh.map(({ kind }) => (kind === 'header' ? kind : 'line'))}::text[],
       ${fresh.map((chunk) => chunk.timestamp)}::timestamptz[], ARRAY[${sql.join(fresh.map((chunk) => chunk.text))}]::text[])
       AS chunk (first_sequence, line_count, step, kind, logged_at, text)`.execute(db);
+  await forgetWhatWentOn(db, runId, chunks, stored);
 }
 
 /** What a log counts of lines, without what stands between them. */
@@ -136,8 +138,10 @@ function maskedText(chunk: LogChunk, next: LogChunk | undefined, masker: StreamM
   }
   const lines = linesOf(chunk);
   const masked = lines.map((line, index) => {
-    const isCut = kind === 'line' && mayGoOn(line) && (index < lineCount - 1 || next?.kind !== 'header');
-    return isCut ? masker.push(line) : masker.push(line) + masker.end();
+    const nextKind = index < lineCount - 1 ? kind : next?.kind;
+    const isPiece = kind === 'line' && mayGoOn(line) && nextKind !== 'header';
+    if (!isPiece) return masker.push(line) + masker.end();
+    return masker.push(line) + (nextKind === 'notice' ? masker.cut() : '');
   });
   return masked.join('\n');
 }
@@ -148,14 +152,32 @@ function heldBefore(
   stored: readonly StoredChunk[],
   seal: Seal,
 ): HeldText | undefined {
-  if (kind === 'header') return undefined;
+  if (kind !== 'line') return undefined;
   const before = stored.find(({ end }) => end === sequence - 1);
   return before?.held ? heldText.parse(JSON.parse(seal.open(before.held).toString('utf8'))) : undefined;
 }
 
-/** Removes what was held back of a run's lines and never went on: it may be the beginning of a secret. */
+/** Removes what was held back of lines that have gone on in `chunks`, and are whole with that. */
+async function forgetWhatWentOn(
+  db: Database,
+  runId: string,
+  chunks: readonly LogChunk[],
+  stored: readonly StoredChunk[],
+): Promise<void> {
+  const goesOn = ({ end }: StoredChunk) =>
+    chunks.some(({ kind, sequence }) => kind === 'line' && sequence === end + 1);
+  const whole = stored.filter((chunk) => chunk.held && goesOn(chunk)).map(({ sequence }) => sequence);
+  if (whole.length === 0) return;
+  await sql`
+    UPDATE run_log_chunks SET held = NULL
+    WHERE run_id = ${runId} AND first_sequence = ANY(${whole}::int[])`.execute(db);
+}
+
+/** Removes what was held back of a run's lines and never went on: it may be the beginning of a secret. A mark stays. */
 export async function forgetHeldTexts(tx: Database, runId: string): Promise<void> {
-  await sql`UPDATE run_log_chunks SET held = NULL WHERE run_id = ${runId} AND held IS NOT NULL`.execute(tx);
+  await sql`
+    UPDATE run_log_chunks SET held = NULL, text = text || ${cutText}
+    WHERE run_id = ${runId} AND held IS NOT NULL`.execute(tx);
 }
 
 /** Adds a line of Slipway's own at the end of a run's log, in its last step. */

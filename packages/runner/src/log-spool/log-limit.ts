@@ -50,7 +50,7 @@ export class LogLimit {
       }
       const isFirst = this.#droppedLines === 0;
       this.#drop(line, bytes);
-      return isFirst ? [{ ...line, text: this.#cutNotice }] : [];
+      return isFirst ? [{ ...line, kind: 'notice', text: this.#cutNotice }] : [];
     });
   }
 
@@ -63,7 +63,7 @@ export class LogLimit {
     const mebibytes = Math.ceil((this.#droppedBytes - this.#lastBytes) / 1024 ** 2);
     const size = `${missing.toLocaleString('en')} lines of about ${mebibytes.toLocaleString('en')} MiB`;
     const text = `[${size} were not kept${lastLines.length > 0 ? '; these are the last ones:' : '.'}]`;
-    return [{ ...place, text }, ...lastLines];
+    return [{ ...place, kind: 'notice', text }, ...lastLines];
   }
 
   get #cutNotice(): string {

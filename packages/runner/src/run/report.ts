@@ -118,7 +118,7 @@ export class RunReport {
     const timestamp = this.#timestamp();
     const lines = [
       ...this.#options.limit.end(),
-      ...lastLines.map((text): NewLine => ({ step: setupStep, kind: 'line', timestamp, text })),
+      ...lastLines.map((text): NewLine => ({ step: setupStep, kind: 'notice', timestamp, text })),
     ];
     // The run has ended, so the signal that says so must not hold these back. Where the disk is full they are not said.
     await this.#spool.append(lines, this.#options.gone, { milliseconds: 0 }).catch(() => undefined);

@@ -82,7 +82,7 @@ export class ContractRun {
 
   /** The log without headers, in order. */
   get text(): string[] {
-    return this.sortedLines.filter((line) => line.kind === 'line').map((line) => line.text);
+    return this.sortedLines.filter((line) => line.kind !== 'header').map((line) => line.text);
   }
 
   get sortedLines(): LogLine[] {
