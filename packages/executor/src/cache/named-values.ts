@@ -8,16 +8,17 @@ export function namedValues(text: string): ReadonlyMap<string, string> {
   if (text.trimStart().startsWith('<')) return valuesOfXml(text);
   let section = '';
   for (const line of text.split(/\r?\n/)) {
-    const [, header] = /^\s*\[+\s*([^\]]+?)\s*\]/.exec(line) ?? [];
-    if (header !== undefined) {
-      section = `${header}.`;
-      continue;
-    }
-    const [, name, , quoted, plain] =
-      /^\s*"?([\w.-]+)"?(?:\s*[=:]\s*|\s+)(?:(["'])(.*?)\2|(.*?))(?:\s+[#;].*)?\s*$/.exec(line) ?? [];
-    if (name !== undefined) values.set(section + name, quoted ?? plain ?? '');
+    const [, header] = /^\s*\[+\s*([^\]\s]+)/.exec(line) ?? [];
+    const [, name, value = ''] = /^\s*"?([\w.-]+)"?\s*[=:\s]\s*(.*)/s.exec(line) ?? [];
+    if (header !== undefined) section = `${header}.`;
+    else if (name !== undefined) values.set(section + name, withoutComment(value));
   }
   return values;
+}
+
+function withoutComment(value: string): string {
+  const [, , quoted] = /^(["'])(.*?)\1/.exec(value) ?? [];
+  return quoted ?? value.replace(/\s[#;].*/, '').trim();
 }
 
 function valuesOfXml(text: string): ReadonlyMap<string, string> {
