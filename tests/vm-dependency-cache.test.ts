@@ -8,8 +8,9 @@ import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 const folder = 'machine';
 const stack = `local/${folder}/dev`;
 /** In the place of npm, which takes minutes in an emulated machine. */
-const install = `if [ -e node_modules/package/index.js ]; then echo "was there"; else
-  mkdir -p node_modules/package ~/.npm && echo installed > node_modules/package/index.js && echo "was installed"; fi`;
+const install = `if [ -e node_modules/package/index.js ]; then echo "was there"
+    rm -rf node_modules || echo "now holds $(ls -A node_modules | wc -l) packages"
+  else mkdir -p node_modules/package ~/.npm && echo installed > node_modules/package/index.js && echo "was installed"; fi`;
 
 let slipway: SlipwayUnderTest;
 beforeAll(async () => {
@@ -48,4 +49,7 @@ test('what one machine installs is mounted in the next one before its commands r
   const second = await deploy();
   expect(second).toMatch(/Cache used: an entry of [\d.]+ MB, of the scope "main"\./);
   expect(second).toContain('was there');
+  // Only what is in a mount point can be removed.
+  expect(second).toContain("cannot remove 'node_modules': Device or resource busy");
+  expect(second).toContain('now holds 0 packages');
 }, 900_000);
