@@ -24,6 +24,12 @@ export interface BoundedLog {
   readonly maximumBytes: number;
 }
 
+/**
+ * In no text (`harmlessText`). Texts go to the database as one: for each by itself `pg` would make its buffer anew, larger
+ * and larger.
+ */
+const endOfText = '\u001e';
+
 /** The lines of Slipway's own come after all that a runner may send, also after those that it sends late. */
 const firstOwnSequence = lastLogSequence + 1;
 
@@ -64,8 +70,10 @@ export async function appendLines(
     FROM log, unnest(
       ${fresh.map((chunk) => chunk.sequence)}::int[], ${fresh.map((chunk) => chunk.lineCount)}::int[],
       ${fresh.map((chunk) => chunk.step)}::int[], ${fresh.map(({ kind }) => (kind === 'header' ? kind : 'line'))}::text[],
-      ${fresh.map((chunk) => chunk.timestamp)}::timestamptz[], ARRAY[${sql.join(fresh.map((chunk) => chunk.text))}]::text[])
-      AS chunk (first_sequence, line_count, step, kind, logged_at, text)`.execute(db);
+      ${fresh.map((chunk) => chunk.timestamp)}::timestamptz[],
+      string_to_array(${fresh.map((chunk) => chunk.text + endOfText).join('')}, ${endOfText}))
+      AS chunk (first_sequence, line_count, step, kind, logged_at, text)
+    WHERE first_sequence IS NOT NULL`.execute(db);
   await forgetWhatWentOn(db, runId, chunks, stored);
 }
 
