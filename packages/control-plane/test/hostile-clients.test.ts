@@ -129,6 +129,26 @@ test('empty lines count as well: a log of nothing else reaches its bound', async
   expect(rows).toHaveLength(0);
 });
 
+test('a call between whose lines lie many small chunks is refused, and they are not read', async () => {
+  const { run } = await startHostileRun('small-chunks');
+  const chunk = (sequence: number, lineCount = 1) => {
+    const text = Array(lineCount).fill('x').join('\n');
+    return { sequence, lineCount, step: 0, kind: 'line', timestamp: new Date().toISOString(), text };
+  };
+  await sql`
+    INSERT INTO run_log_chunks (run_id, first_sequence, step, kind, logged_at, text)
+    SELECT ${run.id}, 2 * number, 0, 'line', now(), '' FROM generate_series(1, 50000) AS number`.execute(
+    database(),
+  );
+  // Between the first and the last, and within one.
+  expect(await run.call('log', { lines: [chunk(1), chunk(100_001)] })).toMatchObject({ status: 400 });
+  expect(await run.call('log', { lines: [chunk(1001, 2000)] })).toMatchObject({ status: 400 });
+  // As a runner sends again what it has sent.
+  const again = Array.from({ length: 500 }, (_, index) => chunk(99_500 + index));
+  expect(await run.call('log', { lines: again })).toMatchObject({ status: 200 });
+  expect(await run.call('log', { lines: again })).toMatchObject({ status: 200 });
+});
+
 test('a stack has a bounded number of tags', async () => {
   const stack = await server.makeStack('many-tags');
   const tags = (count: number) =>

@@ -14,6 +14,7 @@ import {
 } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
+import { badRequest } from '../http/errors.ts';
 import type { Seal } from '../secrets/index.ts';
 import { beginningOfChunk } from './chunk.ts';
 
@@ -37,7 +38,7 @@ const firstOwnSequence = lastLogSequence + 1;
  * Stores lines, each number once, harmless to the terminals that they will be shown on, and with `secrets` hidden: the
  * runner has hidden those of the job, and knows nothing of those that came up since. What may be the beginning of one, at
  * the end of a piece whose next one comes with another call, is kept with `seal` until then. Lines that the log has no room
- * for are not kept. The caller has locked the run, and made sure that the lines are its runner's.
+ * for are not kept. The caller has locked the run, and made sure that the lines are its runner's. Throws 400.
  */
 export async function appendLines(
   db: Database,
@@ -50,7 +51,7 @@ export async function appendLines(
   const [first] = chunks;
   const last = chunks.at(-1);
   if (!first || !last) return;
-  const stored = await storedAround(db, runId, first, last);
+  const stored = await storedAround(db, runId, chunks);
   const masker = new StreamMasker(secrets, heldBefore(first, stored, seal));
   const masked = chunks.map((chunk, index) => {
     return { ...chunk, text: harmlessText(maskedText(chunk, chunks[index + 1], masker)) };
@@ -94,18 +95,25 @@ interface StoredChunk {
   readonly held: Buffer | null;
 }
 
-/** What is stored from the line before the first of these on, up to the last. */
+/**
+ * What is stored from the line before the first of these on, up to the last. Throws 400 where that is many more than these:
+ * a runner that sends lines again sends the chunks that it sent before, and only a hostile one has cut them smaller.
+ */
 async function storedAround(
   db: Database,
   runId: string,
-  first: LogChunk,
-  last: LogChunk,
+  chunks: readonly LogChunk[],
 ): Promise<StoredChunk[]> {
+  const mostChunks = 2 * chunks.length + 2;
+  const first = Math.min(...chunks.map(({ sequence }) => sequence));
   const { rows } = await sql<StoredChunk>`
     SELECT first_sequence AS sequence, first_sequence + line_count - 1 AS "end", held FROM run_log_chunks
     WHERE run_id = ${runId}
-      AND first_sequence BETWEEN ${beginningOfChunk(runId, first.sequence - 1)} AND ${endOf(last)}
-    ORDER BY first_sequence`.execute(db);
+      AND first_sequence BETWEEN ${beginningOfChunk(runId, first - 1)} AND ${Math.max(...chunks.map(endOf))}
+    ORDER BY first_sequence LIMIT ${mostChunks + 1}`.execute(db);
+  if (rows.length > mostChunks) {
+    throw badRequest('Bad Request: lines between these were sent in more and smaller chunks before.');
+  }
   return rows;
 }
 
@@ -113,24 +121,31 @@ async function storedAround(
 function withoutStored(chunks: readonly LogChunk[], stored: readonly StoredChunk[]): LogChunk[] {
   const fresh: LogChunk[] = [];
   let next = 0;
+  let at = 0;
   for (const chunk of chunks) {
     const end = endOf(chunk);
+    const partOf = partsOf(chunk);
     for (let from = Math.max(next, chunk.sequence); from <= end; from = next) {
-      const inTheWay = stored.find((each) => each.end >= from);
+      while ((stored[at]?.end ?? Infinity) < from) at += 1;
+      const inTheWay = stored[at];
       const before = Math.min(end + 1, Math.max(from, inTheWay?.sequence ?? Infinity));
-      if (before > from) fresh.push(partOf(chunk, from, before));
+      if (before > from) fresh.push(partOf(from, before));
       next = before > end || !inTheWay ? before : inTheWay.end + 1;
     }
   }
   return fresh;
 }
 
-/** The lines of a chunk with the numbers from `from` to before `end`. */
-function partOf(chunk: LogChunk, from: number, end: number): LogChunk {
-  const lineCount = end - from;
-  if (lineCount === chunk.lineCount) return chunk;
-  const lines = linesOf(chunk).slice(from - chunk.sequence, end - chunk.sequence);
-  return { ...chunk, sequence: from, lineCount, text: lines.join('\n') };
+/** Answers the lines of a chunk with the numbers from `from` to before `end`; its text is split once for all of them. */
+function partsOf(chunk: LogChunk): (from: number, end: number) => LogChunk {
+  let lines: readonly string[] | undefined;
+  return (from, end) => {
+    const lineCount = end - from;
+    if (lineCount === chunk.lineCount) return chunk;
+    lines ??= linesOf(chunk);
+    const text = lines.slice(from - chunk.sequence, end - chunk.sequence).join('\n');
+    return { ...chunk, sequence: from, lineCount, text };
+  };
 }
 
 /**
@@ -172,9 +187,8 @@ async function forgetWhatWentOn(
   chunks: readonly LogChunk[],
   stored: readonly StoredChunk[],
 ): Promise<void> {
-  const goesOn = ({ end }: StoredChunk) =>
-    chunks.some(({ kind, sequence }) => kind === 'line' && sequence === end + 1);
-  const whole = stored.filter((chunk) => chunk.held && goesOn(chunk)).map(({ sequence }) => sequence);
+  const begins = new Set(chunks.filter(({ kind }) => kind === 'line').map(({ sequence }) => sequence));
+  const whole = stored.filter(({ held, end }) => held && begins.has(end + 1)).map(({ sequence }) => sequence);
   if (whole.length === 0) return;
   await sql`
     UPDATE run_log_chunks SET held = NULL
