@@ -252,6 +252,17 @@ describe('a secret across the cut of a long line is hidden, with its pieces', ()
       expect(await run.logged()).toBe(`${shown}\n${notice}\n`);
     });
 
+    test('the log has no room for how it goes on', async () => {
+      const run = await startRun('no-room');
+      await run.run.log(0, piece);
+      await sql`UPDATE runs SET log_bytes = 256 * 1024 * 1024 WHERE id = ${run.run.id}`.execute(
+        server.server.controlPlane.db,
+      );
+      await run.run.log(0, `${secret.slice(-3)} end`);
+      await run.run.finish();
+      expect(await run.logged()).toBe(`${shown}\n`);
+    });
+
     test('but not where it goes on with a call that brings its piece once more', async () => {
       const run = await startRun('repeated');
       const end = `${secret.slice(-3)} end`;

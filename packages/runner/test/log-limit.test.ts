@@ -1,4 +1,9 @@
-import { defaultRunSandbox, type FrameFromExecutor, maximumLineCharacters } from '@slipway/core';
+import {
+  defaultRunSandbox,
+  type FrameFromExecutor,
+  harmlessText,
+  maximumLineCharacters,
+} from '@slipway/core';
 import { describe, expect, test } from 'vitest';
 import type { NewLine } from '../src/log-spool/chunk.ts';
 import { LogLimit } from '../src/log-spool/log-limit.ts';
@@ -33,6 +38,16 @@ test('a log is cut at its limit, says so, and ends with how much is missing and 
   expect(summary?.text).toBe(
     `[${missing.toLocaleString('en')} lines of about 5 MiB were not kept; these are the last ones:]`,
   );
+});
+
+test('a log counts as the control plane stores it, with pictures of control characters', () => {
+  const limit = new LogLimit(1);
+  const progress = Array.from({ length: 2_000 }, () => line('\b'.repeat(400)));
+  const lines = [...limit.take(progress), ...limit.end()];
+  const bytes = lines.reduce((sum, { text }) => sum + Buffer.byteLength(harmlessText(text)) + 64, 0);
+  expect(bytes).toBeGreaterThan(512 * 1024);
+  expect(bytes).toBeLessThan(1024 * 1024);
+  expect(lines.filter(({ text }) => text.includes('reached its limit of 1 MiB'))).toHaveLength(1);
 });
 
 test('headers of steps are kept, since readers find their way by them; a short line does not slip through', () => {

@@ -60,7 +60,7 @@ export async function appendLines(
   if (fresh.length === 0) return;
   const held = masker.held.text === '' ? null : seal.seal(Buffer.from(JSON.stringify(masker.held)));
   const bytes = fresh.reduce((sum, chunk) => sum + bytesOf(chunk), 0);
-  await sql`
+  const { numAffectedRows } = await sql`
     WITH log AS (
       UPDATE runs SET log_bytes = log_bytes + ${bytes}
       WHERE id = ${runId} AND log_bytes + ${bytes} <= ${maximumBytes}
@@ -75,7 +75,8 @@ export async function appendLines(
       string_to_array(${fresh.map((chunk) => chunk.text + endOfText).join('')}, ${endOfText}))
       AS chunk (first_sequence, line_count, step, kind, logged_at, text)
     WHERE first_sequence IS NOT NULL`.execute(db);
-  await forgetWhatWentOn(db, runId, chunks, stored);
+  // Where there was no room for it, nothing has gone on.
+  if (numAffectedRows) await forgetWhatWentOn(db, runId, chunks, stored);
 }
 
 /** What a log counts of lines, without what stands between them. */

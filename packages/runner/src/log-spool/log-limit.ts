@@ -1,4 +1,4 @@
-import { type LeftOut, logLineOverheadBytes, mayGoOn, mostLastLines } from '@slipway/core';
+import { harmlessText, type LeftOut, logLineOverheadBytes, mayGoOn, mostLastLines } from '@slipway/core';
 import type { NewLine } from './chunk.ts';
 
 /** Room for what comes after the cut: headers of steps, the last lines, words of Slipway's own. */
@@ -42,7 +42,7 @@ export class LogLimit {
   /** Those of `lines`, which come next, that are kept; where the log is cut, a line that says so is among them. */
   take(lines: readonly NewLine[]): NewLine[] {
     return lines.flatMap((line) => {
-      const bytes = Buffer.byteLength(line.text) + logLineOverheadBytes;
+      const bytes = bytesOf(line);
       if (line.kind === 'header' || bytes <= this.#leftBytes) {
         this.#leftBytes -= bytes;
         this.#before = line;
@@ -90,7 +90,12 @@ export class LogLimit {
     this.#lastBytes += bytes;
     while (this.#hasTooManyLastLines || this.#beginsInsideLine) {
       this.#before = this.#lastLines.shift();
-      this.#lastBytes -= Buffer.byteLength(this.#before?.text ?? '') + logLineOverheadBytes;
+      if (this.#before) this.#lastBytes -= bytesOf(this.#before);
     }
   }
+}
+
+/** What the control plane counts: it stores a control character as a picture of itself, which has three bytes. */
+function bytesOf({ text }: NewLine): number {
+  return Buffer.byteLength(harmlessText(text)) + logLineOverheadBytes;
 }
