@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { defaultLeaseSeconds } from '@slipway/core';
+import { defaultLeaseSeconds, linesOf, logChunk } from '@slipway/core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Deployment, until } from './testing/api.ts';
 import { chatter, numbersIn, upTo } from './testing/chatter.ts';
@@ -38,12 +38,11 @@ function lastSpooled(): number {
   const files = readdirSync(slipway.spools, { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.includes('segment-'),
   );
-  const numbers = files.flatMap((name) =>
-    [...readFileSync(join(slipway.spools, name), 'utf8').matchAll(/"line (\d+)"/g)].map((match) =>
-      Number(match[1]),
-    ),
-  );
-  return Math.max(0, ...numbers);
+  // What follows the last newline is a chunk that is being written, or never was.
+  const chunks = files
+    .flatMap((name) => readFileSync(join(slipway.spools, name), 'utf8').split('\n').slice(0, -1))
+    .map((json) => logChunk.parse(JSON.parse(json)));
+  return numbersIn(chunks.flatMap(linesOf)).reduce((last, number) => Math.max(last, number), 0);
 }
 
 test(
