@@ -7,3 +7,8 @@ ALTER TABLE run_log_chunks ALTER COLUMN text SET STORAGE EXTERNAL;
 ALTER INDEX run_log_lines_pkey RENAME TO run_log_chunks_pkey;
 ALTER INDEX run_log_lines_of_step RENAME TO run_log_chunks_of_step;
 ALTER INDEX run_log_lines_held RENAME TO run_log_chunks_held;
+-- Of pieces that have gone on nothing is held back any more: at the end of a run a mark takes the place of what is.
+UPDATE run_log_chunks AS piece SET held = NULL
+WHERE held IS NOT NULL AND EXISTS (
+  SELECT FROM run_log_chunks AS next
+  WHERE next.run_id = piece.run_id AND next.first_sequence = piece.first_sequence + 1 AND next.kind = 'line');

@@ -12,16 +12,16 @@ declare module 'vitest' {
 /** Holds what a control plane makes of an empty database; copied for each test server. */
 export const templateDatabase = 'slipway_template';
 
-/** A database of its own for a test server. */
+/** A database of its own for a test server; made from `template0`, it is empty. */
 export interface TestDatabase {
   readonly url: string;
   drop(): Promise<void>;
 }
 
-export async function makeTestDatabase(): Promise<TestDatabase> {
+export async function makeTestDatabase(template = templateDatabase): Promise<TestDatabase> {
   const postgresUrl = inject('sharedPostgresUrl');
   const name = `slipway_${randomUUID().replaceAll('-', '')}`;
-  await query(postgresUrl, `CREATE DATABASE ${name} TEMPLATE ${templateDatabase}`);
+  await query(postgresUrl, `CREATE DATABASE ${name} TEMPLATE ${template}`);
   const url = new URL(postgresUrl);
   url.pathname = name;
   return { url: url.href, drop: () => query(postgresUrl, `DROP DATABASE ${name} WITH (FORCE)`) };
