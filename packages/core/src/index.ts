@@ -6,6 +6,7 @@ export * from './deployment-settings.ts';
 export * from './disk-full.ts';
 export * from './egress.ts';
 export * from './executor-protocol.ts';
+export * from './free-buffer.ts';
 export * from './harmless-text.ts';
 export * from './image-registry.ts';
 export * from './job.ts';

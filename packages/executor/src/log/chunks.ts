@@ -1,4 +1,4 @@
-import { freeBuffer } from './free-buffer.ts';
+import { freeBuffer } from '@slipway/core';
 
 /** So many of the newest chunks stay apart, so that what several streams say is told in its order. */
 const apartChunks = 256;

@@ -1,6 +1,5 @@
-import { type LeftOut, mayGoOn, mostLastLines } from '@slipway/core';
+import { freeBuffer, type LeftOut, mayGoOn, mostLastLines } from '@slipway/core';
 import { addChunk, type Chunk } from './chunks.ts';
-import { freeBuffer } from './free-buffer.ts';
 import { leftOutOf, nothingLeftOut, sumOf } from './left-out.ts';
 import type { OutputLines } from './output-lines.ts';
 

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LeftOut, SecretPatterns } from '@slipway/core';
-import { freeBuffer } from './free-buffer.ts';
+import { freeBuffer, type LeftOut, type SecretPatterns } from '@slipway/core';
 import { NewestOutput } from './newest-output.ts';
 import { OutputLines } from './output-lines.ts';
 
