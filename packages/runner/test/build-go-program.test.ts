@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { cacheDirectory } from '../src/index.ts';
 import { buildGoProgram } from '../src/setup/build-go-program.ts';
+import { ensureGoToolchain } from '../src/setup/go-toolchain.ts';
 import { runCommand } from '../src/setup/run-command.ts';
 import type { SetUpProgress } from '../src/setup/set-up-options.ts';
 
@@ -15,6 +16,9 @@ test('a program in Go is built once, and tells of each package that is compiled,
   const folder = await mkdtemp(join(tmpdir(), 'slipway-go-'));
   vi.stubEnv('GOCACHE', join(folder, 'go-cache'));
   const path = join(folder, 'program', 'test2json');
+  const cache = cacheDirectory(process.env);
+  // Where it is to be fetched first, that is told too.
+  await ensureGoToolchain({ cacheDirectory: cache, report: () => {} });
   const [lines, steps]: [string[], SetUpProgress[]] = [[], []];
   const build = () =>
     buildGoProgram(
@@ -24,7 +28,7 @@ test('a program in Go is built once, and tells of each package that is compiled,
         module: 'images/default/pulumi-cli',
       },
       {
-        cacheDirectory: cacheDirectory(process.env),
+        cacheDirectory: cache,
         report: (line) => void lines.push(line),
         progress: (step) => void steps.push(step),
       },
@@ -41,4 +45,4 @@ test('a program in Go is built once, and tells of each package that is compiled,
     })),
   );
   await rm(folder, { recursive: true });
-}, 180_000);
+}, 300_000);
