@@ -1,6 +1,6 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
@@ -102,18 +102,19 @@ test('a call that comes while the database is being started again waits for it',
 /** One of the processes that serve connections is killed: PostgreSQL ends all of them, recovers, and lives on. */
 async function killConnection(): Promise<void> {
   const { location } = server.server.controlPlane.database;
-  const clients = [1, 2].map(() => new pg.Client(connectionConfig(location)));
-  for (const client of clients) client.on('error', () => undefined);
-  await Promise.all(clients.map((client) => client.connect()));
-  const [killed, bystander] = clients;
-  const result = await killed?.query<{ id: number }>('SELECT pg_backend_pid() AS id');
-  const ended = new Promise((resolve) => bystander?.once('end', resolve));
-  const processId = result?.rows[0]?.id;
-  if (processId === undefined) throw new Error('PostgreSQL does not tell which process serves us');
-  process.kill(processId, 'SIGKILL');
-  await ended;
-  // All others were told to end by now.
-  await sleep(20);
+  const client = new pg.Client(connectionConfig(location));
+  client.on('error', () => undefined);
+  await client.connect();
+  const { rows: serving } = await client.query<{ id: number; isOurs: boolean }>(
+    `SELECT pid AS id, pid = pg_backend_pid() AS "isOurs" FROM pg_stat_activity WHERE backend_type = 'client backend'`,
+  );
+  const ours = serving.find(({ isOurs }) => isOurs);
+  if (ours === undefined) throw new Error('PostgreSQL does not tell which process serves us');
+  process.kill(ours.id, 'SIGKILL');
+  // Those of the control plane too: it cannot but ask for new ones.
+  await expect
+    .poll(() => serving.filter(({ id }) => existsSync(`/proc/${id}`)), { timeout: 10_000, interval: 1 })
+    .toEqual([]);
 }
 
 test('a call that comes while the database turns everybody away, but need not be started again, waits for it', async () => {
