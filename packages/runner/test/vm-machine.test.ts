@@ -279,14 +279,33 @@ describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
       createVmIsolation({ guest, folder: sandboxes, cacheDirectory: cache, answerPatienceMilliseconds }),
     );
     const sandbox = await bench.start(script);
-    const exit = await exitWhileAsked(sandbox);
-    const hasStarted = await sandbox.started.then(
-      () => true,
+    const begun = sandbox.started.then(
+      () => {
+        sandbox.channel.write('begin\n');
+        return true;
+      },
       () => false,
     );
+    const exit = await exitWhileAsked(sandbox);
+    const hasStarted = await begun;
     await bench.close();
     return { ...exit, hasStarted };
   }
+
+  /** Of a container that makes a file once its runner knows that it has started. */
+  const beginning = 'read _ <&3; touch /begun; sleep 600';
+  /** Waits for that file, beside our own init, which knows nothing of it. */
+  const beside = `
+      #include <fcntl.h>
+      #include <sched.h>
+      #include <sys/mount.h>
+      #include <sys/stat.h>
+      #include <unistd.h>
+      static void until_begun(void) {
+        mkdir("/kernel", 0700);
+        mount("proc", "/kernel", "proc", 0, 0);
+        while (access("/kernel/1/root/run/bundle/rootfs/begun", F_OK) != 0) usleep(10000);
+      }`;
 
   test('by its first process having ended is told as a panic, with the end of the console', async () => {
     expect(await exitWithInit('int main(void) { return 7; }')).toMatchObject({
@@ -298,21 +317,13 @@ describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
   });
 
   test('by a panic of its kernel in the middle of a run is told, with the words of the kernel', async () => {
-    // Beside our own init, which knows nothing of it: waits for the container, then has the kernel crash.
-    const source = `
-      #include <fcntl.h>
-      #include <sys/mount.h>
-      #include <sys/stat.h>
-      #include <unistd.h>
+    const source = `${beside}
       int main(void) {
         if (fork() != 0) return execl("/own-init", "init", (char *)0);
-        mkdir("/kernel", 0700);
-        mount("proc", "/kernel", "proc", 0, 0);
-        while (access("/kernel/1/root/run/container.pid", F_OK) != 0) usleep(10000);
-        sleep(1);
+        until_begun();
         return write(open("/kernel/sysrq-trigger", O_WRONLY), "c", 1) == 1;
       }`;
-    expect(await exitWithInit(source, 'sleep 600')).toMatchObject({
+    expect(await exitWithInit(source, beginning)).toMatchObject({
       hasStarted: true,
       exitCode: null,
       cause: 'guest-panic',
@@ -321,25 +332,17 @@ describe('the end of a guest', { timeout: timeoutMilliseconds }, () => {
   });
 
   test('that does not end, but answers nobody any more, is made by its runner', async () => {
-    // Beside our own init: takes the only processor for ever, before everything else.
-    const source = `
-      #include <fcntl.h>
-      #include <sched.h>
-      #include <sys/mount.h>
-      #include <sys/stat.h>
-      #include <unistd.h>
+    // Takes the only processor for ever, before everything else.
+    const source = `${beside}
       int main(void) {
         if (fork() != 0) return execl("/own-init", "init", (char *)0);
-        mkdir("/kernel", 0700);
-        mount("proc", "/kernel", "proc", 0, 0);
-        while (access("/kernel/1/root/run/container.pid", F_OK) != 0) usleep(10000);
-        sleep(3);
+        until_begun();
         struct sched_param highest = {.sched_priority = 99};
         if (write(open("/kernel/sys/kernel/sched_rt_runtime_us", O_WRONLY), "-1", 2) != 2) return 1;
         if (sched_setscheduler(0, SCHED_FIFO, &highest) != 0) return 1;
         for (;;) continue;
       }`;
-    expect(await exitWithInit(source, 'sleep 600')).toMatchObject({
+    expect(await exitWithInit(source, beginning)).toMatchObject({
       hasStarted: true,
       cause: 'guest-panic',
       message: expect.stringMatching(/answered nothing for 2\d s.* of processor time meanwhile: .*busy/),
