@@ -58,10 +58,13 @@ const projects = {
 
 const pythonProject = '[project]\nname = "p"\nversion = "0.1.0"\n';
 
-/** By the file, which is the user's own behind `~/`. */
-test.each<[keyof typeof questions, string, string]>([
+/** By the file, which is the user's own behind `~/`, and by the program's folder where that is below the lock file's. */
+test.each<[keyof typeof questions, string, string, string?]>([
   ['npm', '.npmrc', 'cache=./c\n'],
   ['npm', '~/.npmrc', `; of the user\n cache = "\${HOME}/c"\n`],
+  // From where npm is started.
+  ['npm', '.npmrc', 'cache=./c\n', 'program'],
+  ['npm', '~/.npmrc', 'cache=./c\n', 'program'],
   ['yarn', '.yarnrc', 'cache-folder "./c"\n'],
   ['berry', '.yarnrc.yml', `enableGlobalCache: false\ncacheFolder: "\${OTHER:-./c}" # of the project\n`],
   ['berry', '~/.yarnrc.yml', 'globalFolder: /g\n'],
@@ -70,6 +73,7 @@ test.each<[keyof typeof questions, string, string]>([
   // Which pnpm 10 reads.
   ['pnpm', '.npmrc', 'store-dir=/s\n'],
   ['pip', '~/.config/pip/pip.conf', '[install]\nno-deps = true\n[global]\ncache-dir = ~/c\n'],
+  ['pip', '~/.config/pip/pip.conf', '[global]\nCache_Dir = ~/c\n'],
   ['uv', 'pyproject.toml', `${pythonProject}[tool.uv]\ncache-dir = "./c"\n[tool.ruff]\ncache-dir = "./r"\n`],
   ['uv', 'uv.toml', "cache-dir = '/c'\n"],
   ['poetry', 'poetry.toml', 'cache-dir = "c"\n'],
@@ -78,13 +82,13 @@ test.each<[keyof typeof questions, string, string]>([
   ['go', '~/.config/go/env', 'GOPATH=/a:/b\n'],
 ])(
   'the folder of %s is kept in the cache where %s names it: %j',
-  async (tool, file, text) => {
+  async (tool, file, text, program = '') => {
     const top = await mkdtemp(join(folder, 'case-'));
     const [runtimeName, lock] = projects[tool];
     const home = join(top, 'home');
-    const projectDirectory = join(top, 'project');
+    const projectDirectory = join(top, 'project', program);
     const files = {
-      'project/Pulumi.yaml': `name: p\nruntime: ${runtimeName}\n`,
+      [join('project', program, 'Pulumi.yaml')]: `name: p\nruntime: ${runtimeName}\n`,
       'project/package.json': '{"name": "p", "private": true}\n',
       'project/pyproject.toml': pythonProject,
       ...Object.fromEntries(Object.entries(lock).map(([name, content]) => [`project/${name}`, content])),

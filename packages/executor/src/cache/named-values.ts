@@ -1,9 +1,12 @@
 /**
  * What a file of settings says in lines of their own: `name = value` of TOML and INI, `name: value` of YAML, `name value` of
  * Yarn, `<add key="name" value="value" />` of NuGet. In sections, names have that of theirs before them. All else, such
- * as lists, is left out.
+ * as lists, is left out. `normalized` makes names one that are one to the tool.
  */
-export function namedValues(text: string): ReadonlyMap<string, string> {
+export function namedValues(
+  text: string,
+  normalized = (name: string): string => name,
+): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   if (text.trimStart().startsWith('<')) return valuesOfXml(text);
   let section = '';
@@ -11,7 +14,7 @@ export function namedValues(text: string): ReadonlyMap<string, string> {
     const [, header] = /^\s*\[+\s*([^\]\s]+)/.exec(line) ?? [];
     const [, name, value = ''] = /^\s*"?([\w.-]+)"?\s*[=:\s]\s*(.*)/s.exec(line) ?? [];
     if (header !== undefined) section = `${header}.`;
-    else if (name !== undefined) values.set(section + name, withoutComment(value));
+    else if (name !== undefined) values.set(normalized(section + name), withoutComment(value));
   }
   return values;
 }
@@ -22,13 +25,19 @@ function withoutComment(value: string): string {
 }
 
 function valuesOfXml(text: string): ReadonlyMap<string, string> {
-  const elements = text.replace(/<!--.*?-->/gs, '').matchAll(/<add\s([^>]*)>/g);
-  return new Map(
-    [...elements].map(([, attributes = '']) => [
-      attribute(attributes, 'key'),
-      attribute(attributes, 'value'),
-    ]),
-  );
+  const elements = [...elementsOf(text)].filter((element) => /^add\s/.test(element));
+  return new Map(elements.map((element) => [attribute(element, 'key'), attribute(element, 'value')]));
+}
+
+/** What stands between `<` and `>`, but for comments. One pass, whatever is not closed: strangers write such files. */
+function* elementsOf(text: string): Generator<string> {
+  for (let start = text.indexOf('<'); start >= 0; ) {
+    const [opening, closing] = text.startsWith('<!--', start) ? ['<!--', '-->'] : ['<', '>'];
+    const end = text.indexOf(closing, start + opening.length);
+    if (end < 0) return;
+    if (closing === '>') yield text.slice(start + 1, end);
+    start = text.indexOf('<', end);
+  }
 }
 
 function attribute(attributes: string, name: string): string {

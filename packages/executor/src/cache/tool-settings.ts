@@ -1,9 +1,13 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { CachedTool } from '@slipway/core';
 import type { Environment } from '../environment.ts';
 import type { CachedProject } from './cached-project.ts';
 import { namedValues } from './named-values.ts';
+
+/** Larger ones are left out, and so are longer values, which are no folders (`cachedPath`): strangers write them. */
+const maximumFileBytes = 64 * 1024;
+const maximumValueCharacters = 1024;
 
 /** Where the settings of a tool are looked for. */
 interface Places {
@@ -24,6 +28,8 @@ interface SettingsKind {
   readonly folders: Readonly<Record<string, string>>;
   /** Other settings. */
   readonly words?: Readonly<Record<string, string>>;
+  /** Makes names one that are one to the tool. */
+  readonly normalized?: (name: string) => string;
   /** Whether folders are relative to the file that names them, and not to the folder in which the tool is started. */
   readonly isRelativeToFile: boolean;
 }
@@ -33,7 +39,7 @@ const kinds: Readonly<Record<CachedTool, SettingsKind>> = {
   npm: {
     files: ({ lockDirectory, home }) => [join(lockDirectory, '.npmrc'), join(home, '.npmrc')],
     folders: { cache: 'NPM_CONFIG_CACHE' },
-    isRelativeToFile: true,
+    isRelativeToFile: false,
   },
   yarn: {
     files: ({ directories, home }) =>
@@ -71,6 +77,7 @@ const kinds: Readonly<Record<CachedTool, SettingsKind>> = {
       '/etc/pip.conf',
     ],
     folders: { 'install.cache-dir': 'PIP_CACHE_DIR', 'global.cache-dir': 'PIP_CACHE_DIR' },
+    normalized: (name) => name.replace(/[^.]+$/, (own) => own.toLowerCase().replaceAll('_', '-')),
     isRelativeToFile: false,
   },
   uv: {
@@ -119,7 +126,7 @@ export async function withToolSettings(
   environment: Environment,
 ): Promise<Environment> {
   const home = environment.HOME ?? '/root';
-  const { files, folders, words, isRelativeToFile } = kinds[lockFile.tool];
+  const { files, folders, words, normalized, isRelativeToFile } = kinds[lockFile.tool];
   const places = {
     lockDirectory: dirname(lockFile.path),
     directories: foldersUpTo(top, projectDirectory),
@@ -129,15 +136,25 @@ export async function withToolSettings(
   };
   const settings: Record<string, string> = {};
   for (const file of files(places)) {
-    const values = namedValues(await readFile(file, 'utf8').catch(() => ''));
+    const values = namedValues(await textOf(file), normalized);
     for (const [name, variable] of Object.entries({ ...folders, ...words })) {
       const value = values.get(name);
-      if (value === undefined || value === '') continue;
+      if (value === undefined || value === '' || value.length > maximumValueCharacters) continue;
       const meant = expand(value, home, environment);
       settings[variable] ??= isRelativeToFile && name in folders ? resolve(dirname(file), meant) : meant;
     }
   }
   return { ...settings, ...environment };
+}
+
+/** The empty string where there is no such file. */
+async function textOf(file: string): Promise<string> {
+  try {
+    const about = await stat(file);
+    return about.isFile() && about.size <= maximumFileBytes ? await readFile(file, 'utf8') : '';
+  } catch {
+    return '';
+  }
 }
 
 function foldersUpTo(top: string, directory: string): string[] {
