@@ -9,7 +9,7 @@ import { findOnPath } from '../setup/path-search.ts';
 import type { SetUpOptions } from '../setup/set-up-options.ts';
 import { compile, compileInit, guestSources } from './compile.ts';
 import { type InitramfsFile, writeInitramfs } from './initramfs.ts';
-import { modulesInOrder } from './kernel-modules.ts';
+import { modulesInOrder, withoutSignature } from './kernel-modules.ts';
 import { ensureKernel, type GuestKernel, removeUnusedKernels } from './kernel-package.ts';
 
 /** What every virtual machine boots, and the host's own programs around it. */
@@ -124,6 +124,11 @@ async function moduleFiles(folder: string): Promise<InitramfsFile[]> {
   return [
     { path: '/modules/boot', contents: list(boot) },
     { path: '/modules/late-devices', contents: list(late) },
-    ...(await Promise.all(all.map(({ name, path }) => fileAt(`/modules/${name}`, path)))),
+    ...(await Promise.all(
+      all.map(async ({ name, path }) => ({
+        path: `/modules/${name}`,
+        contents: withoutSignature(await readFile(path)),
+      })),
+    )),
   ];
 }

@@ -42,3 +42,19 @@ async function neededModules(path: string): Promise<string[]> {
 function moduleName(path: string): string {
   return basename(path, '.ko').replaceAll('-', '_');
 }
+
+const signatureMark = Buffer.from('~Module signature appended~\n');
+/** `struct module_signature` (include/linux/module_signature.h), which ends with the signature's length. */
+const signatureStructBytes = 12;
+
+/**
+ * A module's file without the signature at its end. The kernel would check that at each boot, which in an emulated machine
+ * takes a tenth of a second for all of them, and would load the module whatever comes of it: what is in the initramfs is
+ * as it came out of the kernel's package, which apt has checked.
+ */
+export function withoutSignature(contents: Buffer): Buffer {
+  const markAt = contents.length - signatureMark.length;
+  if (markAt < signatureStructBytes || !contents.subarray(markAt).equals(signatureMark)) return contents;
+  const signatureBytes = contents.readUInt32BE(markAt - 4);
+  return contents.subarray(0, Math.max(0, markAt - signatureStructBytes - signatureBytes));
+}
