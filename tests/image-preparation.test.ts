@@ -115,14 +115,14 @@ test('who named an image that cannot be had is told why, and so is who looks at 
     problem: expect.stringContaining(`"${reference}": the registry refuses access`),
   });
   expect(await imageStatus(path)).toMatchObject({
-    code: 1,
+    code: 2,
     stdout: expect.stringMatching(
       new RegExp(`^${reference}\n.*try again:\n\\S+ \\S+Z  ${hostname()}  .*the registry refuses access`),
     ),
   });
   const told = await imageStatus(path, '--json');
   expect({ ...told, stdout: JSON.parse(told.stdout) }).toMatchObject({
-    code: 1,
+    code: 2,
     stdout: { reference, failures: [failure] },
   });
   const { stdout } = await execute(program, ['image', 'ls', '--json']);

@@ -139,7 +139,7 @@ export function slipwayProgram(): Command {
   command(
     image,
     'status',
-    'show the image that the settings of a stack name, and which runners could not make it ready',
+    'show the image that the settings of a stack name, and which runners could not make it ready (then with status 2)',
     apiOptions(),
   )
     .argument('<stack>', 'organization/project/stack')

@@ -12,14 +12,16 @@ const answer = z.object({
   failures: z.array(z.object({ hostname: z.string(), problem: z.string(), failedAt: z.iso.datetime() })),
 });
 
+const notReadyStatus = 2;
+
 /**
  * `slipway image status`: the executor image that the settings of a stack name, and why runners could not make it ready.
- * The exit status is 1 when one could not.
+ * The exit status is 2 when one could not: 1 is that of a question that was not answered.
  */
 export async function showImageStatus(stack: string, { json, ...flags }: ApiFlags & JsonFlag): Promise<void> {
   const api = await ApiClient.open(flags, process.env);
   const image = await api.call(answer, 'GET', `/api/slipway/stacks/${stackPath(stack)}/executor-image`);
-  if (image.failures.length > 0) process.exitCode = 1;
+  if (image.failures.length > 0) process.exitCode = notReadyStatus;
   if (json) return printJson(image);
   for (const line of imagePage(stack, image)) console.log(line);
 }
