@@ -9,7 +9,8 @@ import {
 } from '@slipway/core';
 import type { PoolCalls } from './control-plane-client/calls.ts';
 import { patientBackOff, pause, untilAnswered } from './control-plane-client/retry.ts';
-import type { ImageAttempts } from './image-attempts.ts';
+import type { ImageAttempts, ImageOutcome } from './image-attempts.ts';
+import type { ImageName } from './images/image-store.ts';
 import type { RunnerLog, RunnerParts } from './runner-options.ts';
 
 const waitSeconds = 20;
@@ -33,8 +34,9 @@ export interface ImagePreparationOptions {
 
 /**
  * Fetches and converts the images that runs may ask for before one does: the default one, and those that the settings of
- * the pool's stacks name, as soon as they are saved. One at a time, and only while the cache has room. Why one could not be had is told to the control plane, and kept for `image ls` of this
- * host; it is tried again, but never before one that is new. Ends with `signal`, and never rejects.
+ * the pool's stacks name, as soon as they are saved. One at a time, and only while the cache has room beside the others
+ * of them. Why one could not be had is told to the control plane, and kept for `image ls` of this host; it is tried again,
+ * but never before one that is new. Ends with `signal`, and never rejects.
  */
 export async function prepareImages(options: ImagePreparationOptions, signal: AbortSignal): Promise<void> {
   const defaultImage = { id: idOfDefaultImage, reference: options.defaultImage, credentials: null };
@@ -43,7 +45,8 @@ export async function prepareImages(options: ImagePreparationOptions, signal: Ab
   let images: readonly WantedImage[] = [defaultImage];
   while (!signal.aborted) {
     const due = attempts.next(images, options.now());
-    if (due) attempts.note(due, await prepare(options, due, signal));
+    const outcome = due && (await prepare(options, due, revision === null ? null : images, signal));
+    if (outcome) attempts.note(due, outcome);
     const isMoreDue = attempts.next(images, options.now()) !== undefined;
     const question = {
       ...{ knownRevision: revision, waitSeconds: isMoreDue ? 0 : waitSeconds },
@@ -95,18 +98,24 @@ async function ask(
   }
 }
 
-/** Answers why it is not ready. */
+/**
+ * Pushes out none of the others that are `wanted`, and nothing where that is not known; what its own tag stood for before
+ * may go. Undefined at the end of `signal`.
+ */
 async function prepare(
-  { images, log, now }: ImagePreparationOptions,
+  { images, attempts, log, now }: ImagePreparationOptions,
   { id, reference, credentials }: WantedImage,
+  wanted: readonly WantedImage[] | null,
   signal: AbortSignal,
-): Promise<ImageFailure | undefined> {
+): Promise<ImageOutcome | undefined> {
   if (signal.aborted) return undefined;
   try {
-    const { digest, release } = await images.resolve(reference, { credentials, signal, isAheadOfTime: true });
+    const others = wanted?.filter((image) => image.reference !== reference);
+    const aheadOfTime = { spares: (stored: ImageName) => !others || attempts.mayBe(others, stored) };
+    const { digest, release } = await images.resolve(reference, { credentials, signal, aheadOfTime });
     await release();
     log.info({ reference, digest }, 'An executor image is ready');
-    return undefined;
+    return { digest };
   } catch (error) {
     if (signal.aborted) return undefined;
     log.warn({ err: error, reference }, 'An executor image could not be prepared');
@@ -114,7 +123,7 @@ async function prepare(
     await images.noteFailure({ reference, ...failure }).catch((failed: unknown) => {
       log.warn({ err: failed, reference }, 'It could not be kept that an executor image is not ready');
     });
-    return { imageId: id, ...failure };
+    return { failure: { imageId: id, ...failure } };
   }
 }
 

@@ -34,10 +34,10 @@ beforeEach(async () => {
 describe('the store', () => {
   const sizeMiB = 4;
   /** An image of 4 MiB that is a layer of as many, and another one that all of them share. */
-  const pushSized = async (name: string) => {
+  const pushSized = async (name: string, bytes = sizeMiB << 20) => {
     const repository = `${registry.host}/sized`;
     const reference = `${repository}:${name}`;
-    const own = layerOf([{ file: name, content: randomBytes(sizeMiB << 20) }]);
+    const own = layerOf([{ file: name, content: randomBytes(bytes) }]);
     const { digest } = await push(folder, reference, { layers: [base, own] });
     return { reference, device: new StoreFolder(cacheDirectory).device(digest, repository) };
   };
@@ -70,16 +70,39 @@ describe('the store', () => {
     ).toEqual([]);
   });
 
-  test('fetches nothing ahead of time when that is all but full, and says what to do; a run gets it all the same', async () => {
+  /** Resolves images that no run wants yet, sparing others by their references. */
+  const aheadIn =
+    (store: ImageStore) =>
+    (image: { reference: string }, ...spared: { reference: string }[]) =>
+      store.resolve(image.reference, {
+        aheadOfTime: { spares: ({ reference }) => spared.some((each) => each.reference === reference) },
+      });
+
+  test('full of what no run has used for the longest time, makes room ahead of time for what will be wanted', async () => {
+    const [a, b] = [await pushSized('full-a'), await pushSized('full-b')];
+    const [c, d] = [await pushSized('full-c'), await pushSized('full-d')];
+    const store = storeOf(2 * sizeMiB + 1);
+    for (const { reference } of [a, b, c]) await (await store.resolve(reference)).release();
+    expect([a, b, c].map(({ device }) => existsSync(device))).toEqual([false, true, true]);
+    await (await aheadIn(store)(d, b)).release();
+    expect([b, c, d].map(({ device }) => existsSync(device))).toEqual([true, false, true]);
+  });
+
+  test('removes nothing ahead of time where that does not make room enough, and says what to do; a run gets it all the same', async () => {
+    const [small, used] = [await pushSized('small', 1 << 16), await pushSized('used')];
     const [here, wanted] = [await pushSized('here'), await pushSized('ahead')];
     const store = storeOf(2 * sizeMiB + 0.75);
-    const ahead = (reference: string) => store.resolve(reference, { isAheadOfTime: true });
-    await (await ahead(here.reference)).release();
-    const refused = await ahead(wanted.reference).catch(String);
-    expect(refused).toMatch(/ahead": it waits for a run .* nearly full .*--image-cache-gib.*image prune/);
-    expect(existsSync(wanted.device)).toBe(false);
+    const ahead = aheadIn(store);
+    await (await ahead(small)).release();
+    const held = await ahead(used);
+    await (await ahead(here)).release();
+    const refused = await ahead(wanted, here).catch(String);
+    expect(refused).toMatch(/ahead": it waits for a run .* nearly full .*--image-cache-gib/);
+    const isThere = [small, used, here, wanted].map(({ device }) => existsSync(device));
+    expect(isThere).toEqual([true, true, true, false]);
+    await held.release();
     // Neither is what is here refused, nor what a run wants.
-    await (await ahead(here.reference)).release();
+    await (await ahead(here)).release();
     await (await store.resolve(wanted.reference)).release();
     expect(existsSync(wanted.device)).toBe(true);
   });
@@ -110,7 +133,7 @@ describe('the store', () => {
   });
 
   test('holds what it was asked for while others remove all that they can', async () => {
-    const wanted = await Promise.all(['race-a', 'race-b', 'race-c'].map(pushSized));
+    const wanted = await Promise.all(['race-a', 'race-b', 'race-c'].map((name) => pushSized(name)));
     const stores = [storeOf(1), storeOf(1), storeOf(1)];
     await Promise.all(
       stores.map(async (store, index) => {

@@ -183,6 +183,38 @@ test('a new image waits for one at most of those that failed before, and each fa
   );
 });
 
+test('what is prepared pushes out nothing that may be another image that is wanted, as soon as one knows which are', async () => {
+  const given = await preparing();
+  const { setting } = given;
+  await using _setting = setting;
+  const digestOf = (reference: string) => `digest of ${reference}`;
+  const [a, b, unwanted] = ['a', 'b', 'unwanted'].map((name) => image(name).reference);
+  const stored = [a, b, unwanted].flatMap((reference = '') => [
+    { reference, digest: digestOf(reference) },
+    { reference, digest: `${digestOf(reference)} once` },
+  ]);
+  const spared = new Map<string, string[]>();
+  const { resolve } = setting.images;
+  setting.images = {
+    resolve: async (reference, options) => {
+      const isSpared = options?.aheadOfTime?.spares ?? (() => false);
+      spared.set(
+        reference,
+        stored.filter(isSpared).map(({ digest }) => digest),
+      );
+      return { ...(await resolve(reference, options)), digest: digestOf(reference) };
+    },
+  };
+  setting.server.images = [image('a'), image('b')];
+  await using _preparation = startPreparation(given, Date.now);
+  await eventually(() => spared.size === 3);
+  expect([...spared]).toEqual([
+    [setting.options.defaultImage, stored.map(({ digest }) => digest)],
+    [a, [digestOf(`${b}`), `${digestOf(`${b}`)} once`]],
+    [b, [digestOf(`${a}`)]],
+  ]);
+});
+
 test('nothing is prepared while the cache is nearly full, which is told, until it has room', async () => {
   const given = await preparing();
   const { setting, asked } = given;

@@ -95,7 +95,7 @@ export class RunSetting implements AsyncDisposable {
       isolation: this.isolation,
       images: {
         resolve: async (reference, options) => {
-          if (options?.isAheadOfTime && this.imagesAreNearlyFull)
+          if (options?.aheadOfTime && this.imagesAreNearlyFull)
             throw new ImageUnavailableError(reference, 'the image cache is nearly full');
           return this.images.resolve(reference, options);
         },

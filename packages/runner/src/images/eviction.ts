@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runCommand } from '../setup/run-command.ts';
+import { type ImageRecord, readRecord } from './image-record.ts';
 import { deviceName, recordName, type StoreFolder } from './store-folder.ts';
 
 /** Something in the store that could be removed. */
@@ -10,6 +11,13 @@ interface Kept {
   readonly bytes: number;
   readonly usedAt: number;
   readonly mayBeRemoved: boolean;
+}
+
+export interface EvictionOptions {
+  /** Whether images go, too, that were built on this host. */
+  readonly localToo?: boolean;
+  /** Images that stay, too. Where it is not enough without them, nothing goes. */
+  readonly spares?: (image: ImageRecord) => boolean;
 }
 
 const removedPrefix = 'removed-';
@@ -23,16 +31,18 @@ const removedPrefix = 'removed-';
 export async function evict(
   store: StoreFolder,
   limitBytes: number,
-  { localToo = false }: { readonly localToo?: boolean } = {},
+  options: EvictionOptions = {},
 ): Promise<number> {
   const layers = await keptLayers(store);
-  const devices = await keptDevices(store, localToo);
-  let excess = [...layers, ...devices].reduce((sum, { bytes }) => sum + bytes, 0) - limitBytes;
+  const devices = await keptDevices(store, options);
+  let excess = bytesOf([...layers, ...devices]) - limitBytes;
   let freed = 0;
   const byAge = (kept: Kept[]) => kept.sort((a, b) => a.usedAt - b.usedAt);
-  for (const { path, bytes, mayBeRemoved } of [...byAge(layers), ...byAge(devices)]) {
+  const removable = [...byAge(layers), ...byAge(devices)].filter(({ mayBeRemoved }) => mayBeRemoved);
+  if (options.spares && bytesOf(removable) < excess) return 0;
+  for (const { path, bytes } of removable) {
     if (excess <= 0) break;
-    if (!mayBeRemoved || !(await removeAtOnce(store, path))) continue;
+    if (!(await removeAtOnce(store, path))) continue;
     excess -= bytes;
     freed += bytes;
   }
@@ -41,7 +51,10 @@ export async function evict(
 
 /** What the store takes on the disk. */
 export async function usedBytes(store: StoreFolder): Promise<number> {
-  const kept = [...(await keptLayers(store)), ...(await keptDevices(store))];
+  return bytesOf([...(await keptLayers(store)), ...(await keptDevices(store))]);
+}
+
+function bytesOf(kept: readonly Kept[]): number {
   return kept.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
@@ -76,7 +89,10 @@ async function keptLayers(store: StoreFolder): Promise<Kept[]> {
   });
 }
 
-async function keptDevices(store: StoreFolder, localToo = false): Promise<Kept[]> {
+async function keptDevices(
+  store: StoreFolder,
+  { localToo = false, spares }: EvictionOptions = {},
+): Promise<Kept[]> {
   const local = localToo ? new Set<string>() : await localDigests(store);
   const names = (await readdir(store.devices).catch(() => [])).filter((name) =>
     /^sha256-[0-9a-f]{64}$/.test(name),
@@ -85,7 +101,9 @@ async function keptDevices(store: StoreFolder, localToo = false): Promise<Kept[]
     const path = join(store.devices, name);
     const { blocks, nlink } = await stat(join(path, deviceName));
     const { mtimeMs } = await stat(join(path, recordName));
-    const mayBeRemoved = nlink === 1 && !local.has(name.replace('-', ':'));
+    const record = spares && (await readRecord(path));
+    const isSpared = record !== undefined && spares?.(record) === true;
+    const mayBeRemoved = nlink === 1 && !local.has(name.replace('-', ':')) && !isSpared;
     return { path, bytes: blocks * 512, usedAt: mtimeMs, mayBeRemoved };
   });
 }

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import type { RegistryCredentials } from '@slipway/core';
 import { exists } from '../setup/make-once.ts';
 import type { ConversionLimits } from './convert/limits.ts';
-import { evict, sweep, usedBytes } from './eviction.ts';
+import { type EvictionOptions, evict, sweep, usedBytes } from './eviction.ts';
 import { Holders } from './holders.ts';
 import type { Image } from './image.ts';
-import { readRecord } from './image-record.ts';
+import { type ImageRecord, readRecord } from './image-record.ts';
 import { ImageUnavailableError } from './image-unavailable.ts';
 import { keepMeaning, readMeaning } from './index-meanings.ts';
 import { readLocalDigest } from './local-images.ts';
@@ -39,13 +39,16 @@ export interface ImageStore {
 export interface ResolveOptions {
   /** The login that the settings of a run name; null or absent where they name none. */
   readonly credentials?: RegistryCredentials | null;
-  /** No run wants it yet: where it is not here, it is refused rather than that it might push others out. */
-  readonly isAheadOfTime?: boolean;
+  /** No run wants it yet: where it is not here, it is refused rather than that it pushes out what this spares. */
+  readonly aheadOfTime?: { readonly spares: (image: ImageName) => boolean };
   /** Ends the fetching and converting that this call has begun. */
   readonly signal?: AbortSignal;
   /** Gets how far an image is that has to be fetched and converted. */
   readonly progress?: (progress: ImageProgress) => void;
 }
+
+/** By which reference an image was stored, and what it is. */
+export type ImageName = Pick<ImageRecord, 'reference' | 'digest'>;
 
 export interface ImageProgress {
   readonly stage: 'fetching' | 'converting';
@@ -78,7 +81,7 @@ interface ImageToFetch {
 }
 
 export const usualLimitBytes = 50 * 1024 ** 3;
-/** Part of the limit from which on nothing is fetched that no run wants. */
+/** Part of the limit above which nothing is fetched that no run wants yet. */
 const nearlyFull = 0.9;
 const usualStallMilliseconds = 60_000;
 /** An image that is removed between being made and being held is made again, so often. */
@@ -192,13 +195,13 @@ class CachedImages implements ImageStore {
 
   async #make(request: Request, found: ImageToFetch, options: ResolveOptions): Promise<boolean> {
     const { reference, source, credentials } = request;
-    const { progress, signal, isAheadOfTime = false } = options;
+    const { progress, signal, aheadOfTime } = options;
     const { conversionLimits: limits, stallMilliseconds = usualStallMilliseconds, report } = this.#options;
     return makeImage(
       this.#store,
       { reference, digest: found.digest, repository: source.repository, isOpen: credentials === null },
       async (folder) => {
-        if (isAheadOfTime) await this.#requireSpareRoom(reference);
+        if (aheadOfTime) await this.#makeSpareRoom(reference, aheadOfTime);
         report?.(`Fetching the executor image ${reference} (${found.digest})`);
         await pull(this.#registry, this.#store, { request, ...found }, folder, {
           stallMilliseconds,
@@ -216,16 +219,20 @@ class CachedImages implements ImageStore {
     );
   }
 
-  /** Nothing is removed for a run that may never come. */
-  async #requireSpareRoom(reference: string): Promise<void> {
+  /** What is spared is not removed for a run that may never come: else those that do not fit together took turns. */
+  async #makeSpareRoom(
+    reference: string,
+    aheadOfTime: NonNullable<ResolveOptions['aheadOfTime']>,
+  ): Promise<void> {
     const { limitBytes = usualLimitBytes } = this.#options;
+    await this.#makeRoom(limitBytes * nearlyFull, aheadOfTime);
     const used = await usedBytes(this.#store);
     if (used <= limitBytes * nearlyFull) return;
     const inGiB = (bytes: number) => (bytes / 1024 ** 3).toFixed(1);
     throw new ImageUnavailableError(
       reference,
-      `it waits for a run that wants it, as the image cache is nearly full (${inGiB(used)} of ${inGiB(limitBytes)} GiB). ` +
-        'Give the runner a larger one (--image-cache-gib), or remove what no run uses: `./slipway image prune`.',
+      `it waits for a run that wants it, as the image cache is nearly full (${inGiB(used)} of ${inGiB(limitBytes)} GiB) ` +
+        'of images that runs use, that settings name or that were built here. Give the runner a larger one (--image-cache-gib).',
     );
   }
 
@@ -256,9 +263,12 @@ class CachedImages implements ImageStore {
       });
   }
 
-  async #makeRoom(): Promise<void> {
+  async #makeRoom(
+    limitBytes = this.#options.limitBytes ?? usualLimitBytes,
+    options: EvictionOptions = {},
+  ): Promise<void> {
     await this.#holders.sweep();
-    const freed = await evict(this.#store, this.#options.limitBytes ?? usualLimitBytes);
+    const freed = await evict(this.#store, limitBytes, options);
     if (freed > 0) {
       this.#options.report?.(`Removed ${(freed / 1024 ** 3).toFixed(1)} GiB of images that nobody used`);
     }

@@ -49,7 +49,7 @@ async function resolveImage(run: LiveRun): Promise<HeldImage> {
   if (imageReference === null) return parts.images.resolve(options.defaultImage, { progress });
   const { credentials } = await run.ask(() => run.calls.imageCredentials());
   const image = await parts.images.resolve(imageReference, { credentials, progress });
-  imageAttempts.noteHad(imageReference, credentials);
+  imageAttempts.noteHad(imageReference, credentials, image.digest);
   return image;
 }
 
