@@ -39,6 +39,7 @@ export const testPackages = {
   'python3-venv': 'pip in the tests of the dependency cache',
   'openssh-server': 'an ssh server for the tests of Get source',
   'openssh-client': 'keys for the tests of Get source',
+  'bind9-dnsutils': 'questions to the resolver in the tests of the network',
   systemd: 'a check of the units in packaging/systemd',
 } as const;
 
