@@ -57,7 +57,7 @@ export async function prepareImages(options: ImagePreparationOptions, signal: Ab
     const before = images;
     revision = answer.revision;
     images = [defaultImage, ...answer.images];
-    await forget(options, attempts, { before, images });
+    await forget(options, { before, images });
   }
 }
 
@@ -70,8 +70,7 @@ function toldFailures(attempts: ImageAttempts): ImageFailure[] {
 
 /** What nobody wants any more, with the login that failed, is no failure. Of another login that fails one hears again. */
 async function forget(
-  { images: store }: ImagePreparationOptions,
-  attempts: ImageAttempts,
+  { images: store, attempts }: ImagePreparationOptions,
   { before, images }: { readonly before: readonly WantedImage[]; readonly images: readonly WantedImage[] },
 ): Promise<void> {
   const ids = new Set(images.map(({ id }) => id));

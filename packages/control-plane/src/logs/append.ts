@@ -51,7 +51,7 @@ export async function appendLines(
   const [first] = chunks;
   const last = chunks.at(-1);
   if (!first || !last) return;
-  const stored = await storedAround(db, runId, chunks);
+  const stored = await storedAround(db, runId, first.sequence, chunks);
   const masker = new StreamMasker(secrets, heldBefore(first, stored, seal));
   const masked = chunks.map((chunk, index) => {
     return { ...chunk, text: harmlessText(maskedText(chunk, chunks[index + 1], masker)) };
@@ -97,16 +97,16 @@ interface StoredChunk {
 }
 
 /**
- * What is stored from the line before the first of these on, up to the last. Throws 400 where that is many more than these:
- * a runner that sends lines again sends the chunks that it sent before, and only a hostile one has cut them smaller.
+ * What is stored from the line before `first`, where these begin, up to their last. Throws 400 where that is many more than
+ * these: a runner that sends lines again sends the chunks that it sent before, and only a hostile one has cut them smaller.
  */
 async function storedAround(
   db: Database,
   runId: string,
+  first: number,
   chunks: readonly LogChunk[],
 ): Promise<StoredChunk[]> {
   const mostChunks = 2 * chunks.length + 2;
-  const first = Math.min(...chunks.map(({ sequence }) => sequence));
   const { rows } = await sql<StoredChunk>`
     SELECT first_sequence AS sequence, first_sequence + line_count - 1 AS "end", held FROM run_log_chunks
     WHERE run_id = ${runId}
