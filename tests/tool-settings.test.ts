@@ -42,6 +42,10 @@ const questions = {
     'virtualenvs.path',
   ],
   go: () => [join(folder, 'go/usr/local/go/bin/go'), 'env', 'GOMODCACHE'],
+  dotnet: () => [
+    join(tools, 'roots/dotnet/usr/local/bin/dotnet'),
+    ...['nuget', 'locals', 'global-packages', '--list'],
+  ],
 } as const;
 
 const projects = {
@@ -54,8 +58,15 @@ const projects = {
   poetry: ['python', { 'poetry.lock': '' }],
   'poetry environments': ['python', { 'poetry.lock': '' }],
   go: ['go', { 'go.sum': '' }],
+  dotnet: ['dotnet', { 'packages.lock.json': '{}' }],
 } as const;
 
+const nugetConfig = (packages: string) =>
+  `<configuration>
+  <!-- <config><add key="globalPackagesFolder" value="/o" /></config> -->
+  <config><add key="globalPackagesFolder" value="${packages}" /></config>
+</configuration>
+`;
 const pythonProject = '[project]\nname = "p"\nversion = "0.1.0"\n';
 
 /** By the file, which is the user's own behind `~/`, and by the program's folder where that is below the lock file's. */
@@ -80,6 +91,9 @@ test.each<[keyof typeof questions, string, string, string?]>([
   ['poetry environments', 'poetry.toml', '[virtualenvs]\npath = "{cache-dir}/../v"\n'],
   ['go', '~/.config/go/env', 'GOMODCACHE=/m\n'],
   ['go', '~/.config/go/env', 'GOPATH=/a:/b\n'],
+  ['dotnet', 'nuget.config', nugetConfig('./c')],
+  ['dotnet', 'NuGet.Config', nugetConfig('%HOME%/c'), 'program'],
+  ['dotnet', '~/.nuget/NuGet/NuGet.Config', nugetConfig('/c')],
 ])(
   'the folder of %s is kept in the cache where %s names it: %j',
   async (tool, file, text, program = '') => {
@@ -108,7 +122,8 @@ test.each<[keyof typeof questions, string, string, string?]>([
         PYTHONPATH: join(wheels, pipWheel),
       },
     });
-    const used = resolve(projectDirectory, answer.trim());
+    // After what it is an answer to, where a tool says that.
+    const used = resolve(projectDirectory, answer.trim().split(': ').at(-1) ?? '');
 
     const runtime = await projectRuntime(projectDirectory, top);
     if (runtime === null) throw new Error('the project has no runtime');

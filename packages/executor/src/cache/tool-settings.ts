@@ -34,7 +34,7 @@ interface SettingsKind {
   readonly isRelativeToFile: boolean;
 }
 
-/** As npm 11, Yarn 1.22 and 4, pnpm 10 and 12, pip 23, uv 0.13, Poetry 2.5, Go 1.26 and NuGet read them. */
+/** As npm 11, Yarn 1.22 and 4, pnpm 10 and 12, pip 23, uv 0.13, Poetry 2.5, Go 1.26 and NuGet 5.4 read them. */
 const kinds: Readonly<Record<CachedTool, SettingsKind>> = {
   npm: {
     files: ({ lockDirectory, home }) => [join(lockDirectory, '.npmrc'), join(home, '.npmrc')],
