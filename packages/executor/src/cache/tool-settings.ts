@@ -1,9 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { CachedTool } from '@slipway/core';
 import type { Environment } from '../environment.ts';
 import type { CachedProject } from './cached-project.ts';
 import { namedValues } from './named-values.ts';
+import { sourceText } from './source-file.ts';
 
 /** Larger ones are left out, and so are longer values, which are no folders (`cachedPath`): strangers write them. */
 const maximumFileBytes = 64 * 1024;
@@ -147,14 +147,10 @@ export async function withToolSettings(
   return { ...settings, ...environment };
 }
 
-/** The empty string where there is no such file. */
+/** The empty string where there is no such file, or none that can be read. */
 async function textOf(file: string): Promise<string> {
-  try {
-    const about = await stat(file);
-    return about.isFile() && about.size <= maximumFileBytes ? await readFile(file, 'utf8') : '';
-  } catch {
-    return '';
-  }
+  const text = await sourceText(file, maximumFileBytes).catch(() => null);
+  return text ?? '';
 }
 
 function foldersUpTo(top: string, directory: string): string[] {
