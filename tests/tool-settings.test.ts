@@ -73,11 +73,16 @@ const pythonProject = '[project]\nname = "p"\nversion = "0.1.0"\n';
 test.each<[keyof typeof questions, string, string, string?]>([
   ['npm', '.npmrc', 'cache=./c\n'],
   ['npm', '~/.npmrc', `; of the user\n cache = "\${HOME}/c"\n`],
+  ['npm', '.npmrc', `cache=/\${OTHER?}c\n`],
+  ['npm', '.npmrc', `cache=./\${OTHER}/c\n`],
+  ['npm', '.npmrc', `cache=\${EMPTY}/c\n`],
   // From where npm is started.
   ['npm', '.npmrc', 'cache=./c\n', 'program'],
   ['npm', '~/.npmrc', 'cache=./c\n', 'program'],
   ['yarn', '.yarnrc', 'cache-folder "./c"\n'],
   ['berry', '.yarnrc.yml', `enableGlobalCache: false\ncacheFolder: "\${OTHER:-./c}" # of the project\n`],
+  ['berry', '.yarnrc.yml', `enableGlobalCache: false\ncacheFolder: "\${EMPTY:-./c}"\n`],
+  ['berry', '.yarnrc.yml', `enableGlobalCache: false\ncacheFolder: "\${EMPTY-./c}/e"\n`],
   ['berry', '~/.yarnrc.yml', 'globalFolder: /g\n'],
   ['pnpm', 'pnpm-workspace.yaml', "storeDir: './s'\n"],
   ['pnpm', '~/.config/pnpm/config.yaml', 'storeDir: /s\n'],
@@ -113,7 +118,7 @@ test.each<[keyof typeof questions, string, string, string?]>([
       await writeFile(join(top, name), content);
     }
 
-    const environment = { HOME: home };
+    const environment = { HOME: home, EMPTY: '' };
     const answer = await runCommand(questions[tool](), {
       workingDirectory: projectDirectory,
       environment: {

