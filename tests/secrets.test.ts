@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { IsolationKind } from '@slipway/core';
+import { type IsolationKind, maximumLineCharacters } from '@slipway/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { writeProject } from './testing/pulumi-user.ts';
@@ -46,9 +46,14 @@ config.requireSecret('signature').apply(async (signature) => {
 exports.signature = config.requireSecret('signature');
 new Cell('cell', config.requireSecret('signature'));`;
 
+/** So many characters of a text stand before the cut of the line that it is in. */
+const cutBehind = 9;
+const firstPiece = (what: string) => `${what} cut: `.padEnd(maximumLineCharacters - cutBehind, '.');
+
 /**
  * Prints a text that it reads in base64, also inside of other text, in JSON, and in pieces of a copy that is the wrong way
- * round, which travel apart.
+ * round, which travel apart; as a command of its own also across the cut of a long line, with words of the other stream
+ * between its pieces.
  */
 const revealer = `exports.reveal = async (what, text) => {
   const label = (form, printed) => console.log(what + ' ' + form + ': ' + printed);
@@ -63,8 +68,17 @@ const revealer = `exports.reveal = async (what, text) => {
   }
   console.log(' <');
 };
+async function revealAcrossCut(what, text) {
+  process.stdout.write((what + ' cut: ').padEnd(${maximumLineCharacters - cutBehind}, '.') + text.slice(0, ${cutBehind + 6}));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  console.error(what + ' between');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  console.log(text.slice(${cutBehind + 6}) + ' <');
+}
 if (require.main === module) {
-  exports.reveal(process.argv[2], require('node:fs').readFileSync(0, 'utf8').trim());
+  const [, , what] = process.argv;
+  const text = require('node:fs').readFileSync(0, 'utf8').trim();
+  exports.reveal(what, text).then(() => revealAcrossCut(what, text));
 }`;
 
 const inBase64 = (text: string) => Buffer.from(text).toString('base64');
@@ -265,6 +279,15 @@ describe.each(['container', 'vm'] as const)('a deployment in a %s', (isolation) 
     for (const answer of [told.log, told.steps]) {
       const log = textsIn(answer).join('');
       for (const line of lines) expect(log).toContain(line);
+    }
+    if (isolation === 'container') {
+      const log = textsIn(told.log).filter((text) => text.endsWith('\n'));
+      for (const what of ['command password', 'command document']) {
+        const at = log.indexOf(`${firstPiece(what)}\n`);
+        expect(log.slice(at + 1, at + 3), what).toEqual([`${what} between\n`, '*** <\n']);
+      }
+      const at = log.indexOf(`${firstPiece('command plain')}${plain.slice(0, cutBehind)}\n`);
+      expect(log.slice(at + 1, at + 3)).toEqual(['command plain between\n', `${plain.slice(cutBehind)} <\n`]);
     }
     const events = textsIn(told.events).join('');
     for (const line of masked.program) expect(events).toContain(line);

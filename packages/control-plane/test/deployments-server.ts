@@ -185,14 +185,15 @@ export class TestRun {
     return jobResponse.parse((await this.#mustCall('job', {})).body).job;
   }
 
-  /** Sends lines of one step: `# name` is a header. */
-  async log(step: number, ...texts: readonly string[]) {
-    const lines = texts.map((text): LogLine => {
+  /** Sends lines of one step: `# name` is a header, `[…` a notice. */
+  async log(step: number, ...said: readonly (string | Pick<LogLine, 'text' | 'piece'>)[]) {
+    const lines = said.map((each): LogLine => {
+      const { text, piece } = typeof each === 'string' ? { text: each } : each;
       this.#sequence += 1;
       const kind = text.startsWith('# ') ? 'header' : text.startsWith('[') ? 'notice' : 'line';
       return {
         ...{ sequence: this.#sequence, step, kind, timestamp: new Date().toISOString() },
-        text: kind === 'header' ? text.slice(2) : text,
+        ...{ text: kind === 'header' ? text.slice(2) : text, piece },
       };
     });
     await this.#mustCall('log', { lines });

@@ -164,7 +164,7 @@ test('a day after the end nobody waits any more', async () => {
 /** The server looks for what is overdue every second. */
 const recoveredAgain = () => new Promise((resolve) => setTimeout(resolve, 1_500));
 
-test('late lines count for the length of the log as all others do, and lines that come again do not', async () => {
+test('late lines count for the length of the log as all others do, lines that come again do not, and behind the end comes none', async () => {
   const { run, log, late } = await startRun('long');
   await sql`UPDATE runs SET granted_sandbox = jsonb_set(granted_sandbox::jsonb, '{logMiB}', '1')::text WHERE id = ${run.id}`.execute(
     database(),
@@ -172,7 +172,8 @@ test('late lines count for the length of the log as all others do, and lines tha
   await loseRunner(run);
   const large = [line(3, 'x'.repeat(600_000))];
   for (let time = 0; time < 5; time += 1) await late('late-log', { lines: large });
-  await late('late-log', { lines: [line(4, 'y'.repeat(600_000))] });
-  await late('late-log', { lines: [line(5)] });
-  expect((await log()).map((text) => text.slice(0, 6))).toEqual(['one', 'two', 'xxxxxx', 'late 5', 'The ru']);
+  await late('late-log', { lines: [line(4)] });
+  await late('late-log', { lines: [line(5, 'y'.repeat(600_000))] });
+  await late('late-log', { lines: [line(6)] });
+  expect((await log()).map((text) => text.slice(0, 6))).toEqual(['one', 'two', 'xxxxxx', 'late 4', 'The ru']);
 });

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { type Cause, cause } from './cause.ts';
 import { cachedPath, cacheKey, maximumCachedPaths } from './dependency-cache.ts';
 import { job } from './job.ts';
+import { linePiece, maximumLineCharacters } from './log-line.ts';
 import { stepStatus } from './run.ts';
 
 /**
@@ -14,10 +15,6 @@ import { stepStatus } from './run.ts';
  * or destroys the sandbox: were it to end by itself, a virtual machine could go before the host has read everything.
  */
 export const maximumFrameBytes = 1024 * 1024;
-/** Most UTF-16 code units of a line: escaped as JSON they still fit in one frame. */
-export const maximumLineCharacters = 64 * 1024;
-/** Whether a line may be a piece of a longer one, which goes on with the next line. No piece ends inside a surrogate pair. */
-export const mayGoOn = (text: string): boolean => text.length >= maximumLineCharacters - 1;
 /** Most lines of a `log` frame. */
 const maximumFrameLines = 64 * 1024;
 /** How many lines of the end of a log are kept at most when it was cut. */
@@ -115,12 +112,13 @@ export const frameFromExecutor = z.discriminatedUnion('type', [
     /** RFC 3339, by the sandbox's clock. */
     timestamp: z.iso.datetime(),
   }),
-  /** Lines of the log, without their newlines; longer ones come in pieces. */
+  /** Lines of the log, without their newlines, or one piece of a longer line. */
   z.object({
     type: z.literal('log'),
     step: z.number().int().min(0).max(99),
     timestamp: z.iso.datetime(),
     lines: z.array(z.string().max(maximumLineCharacters)).max(maximumFrameLines),
+    piece: linePiece.optional(),
     /** What came before these lines and is not sent; only after `log-full`. */
     leftOut: z.object({ lines: z.int().nonnegative(), bytes: z.int().nonnegative() }).optional(),
   }),

@@ -11,6 +11,7 @@ export * from './harmless-text.ts';
 export * from './image-registry.ts';
 export * from './job.ts';
 export * from './lease-timing.ts';
+export * from './log-line.ts';
 export {
   cutText,
   type HeldText,

@@ -5,6 +5,7 @@ import { cacheGrant } from './dependency-cache.ts';
 import { egressRecord } from './egress.ts';
 import { harmlessLine, harmlessText } from './harmless-text.ts';
 import { job } from './job.ts';
+import { linePiece } from './log-line.ts';
 import { stackIdentity } from './names.ts';
 import { isolationKind, operation, platform, runOutcome, sandboxSize, stepStatus, workflow } from './run.ts';
 import { runSandbox } from './sandbox-settings.ts';
@@ -185,8 +186,7 @@ export const maximumChunkLines = 2000;
  * Lines of a run's log that follow each other and were told at once: a flood costs by its bytes then, and not by its lines.
  * Lines count 1, 2, 3 … within the run, `sequence` is the number of the first; the control plane stores each number once, so
  * a batch may be sent again. Several lines stand in `text` with newlines between them; one alone may have newlines inside.
- * A `header` starts a step and carries its name. A `notice` is the runner's own: what stands before it and may be a piece of
- * a longer line does not go on.
+ * A `header` starts a step and carries its name. A `notice` is the runner's own. A piece of a longer line is a chunk alone.
  */
 export const logChunk = z
   .object({
@@ -196,12 +196,16 @@ export const logChunk = z
     kind: z.enum(['header', 'line', 'notice']),
     timestamp: z.iso.datetime(),
     text: z.string(),
+    piece: linePiece.optional(),
   })
   .refine(({ sequence, lineCount }) => sequence + lineCount - 1 <= lastLogSequence, {
     message: 'the number of its last line is too high',
   })
   .refine(({ lineCount, text }) => lineCount === 1 || countNewlines(text) === lineCount - 1, {
     message: 'it has another number of lines',
+  })
+  .refine(({ piece, kind, lineCount }) => !piece || (kind === 'line' && lineCount === 1), {
+    message: 'a piece of a line comes alone',
   });
 export type LogChunk = z.infer<typeof logChunk>;
 /** One line of a log. */

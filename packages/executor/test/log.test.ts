@@ -61,6 +61,32 @@ test('a line that is too long comes in pieces, and no character is lost or broke
   for (const piece of pieces) expect(piece.length).toBeLessThanOrEqual(maximumLineCharacters);
 });
 
+test('pieces say which line they are of: both streams may be in the middle of one, and what was left in the background', async () => {
+  const half = (letter: string) => `head -c 50000 /dev/zero | tr '\\0' ${letter}`;
+  const line = (letter: string) => `${half(letter)}; sleep 0.3; ${half(letter)}; sleep 0.3; echo ${letter}`;
+  await using executor = new ExecutorProcess();
+  const background = `(${line('c')}) & sleep 0.1`;
+  executor.send(
+    program.frame({
+      preRunCommands: [background, `(${line('a')}) & (sleep 0.1; ${line('b')}) >&2; wait; exit 9`],
+    }),
+  );
+  await executor.record();
+  const pieces = executor.frames.flatMap((frame) => (frame.type === 'log' && frame.piece ? [frame] : []));
+  const said = pieces.map(
+    ({ step, piece, lines }) => [`${step}.${piece?.line}`, lines.join(), piece?.isLast] as const,
+  );
+  for (const letter of ['a', 'b', 'c']) {
+    const own = said.filter(([, text]) => text.startsWith(letter));
+    expect(own.map(([, text, isLast]) => [text.length, isLast])).toEqual([
+      [maximumLineCharacters, false],
+      [100_001 - maximumLineCharacters, true],
+    ]);
+    expect(new Set(own.map(([name]) => name)).size).toBe(1);
+  }
+  expect(new Set(said.map(([name]) => name)).size).toBe(3);
+});
+
 test('a process left in the background does not hold up the run, and later steps may use it', async () => {
   const started = Date.now();
   const { lines, result } = await program.runCommands([

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createImageStore, type ImageStore } from '../src/images/image-store.ts';
 import { nameLocalImage } from '../src/images/local-images.ts';
 import { makeImage } from '../src/images/make-image.ts';
@@ -14,35 +14,47 @@ import { nodePath } from '../src/setup/repository.ts';
 import { runCommand } from '../src/setup/run-command.ts';
 import { layerOf } from '../src/testing/layers.ts';
 import { writeOciImage } from '../src/testing/oci-image.ts';
-import { push } from './image-registry.ts';
-import { imageResolver, useImageSetting } from './image-setting.ts';
+import { push, type TestRegistry } from './image-registry.ts';
+import { ImageSetting, imageResolver } from './image-setting.ts';
 
-const given = useImageSetting();
+let setting: ImageSetting;
+let folder: string;
+let registry: TestRegistry;
+let cacheDirectory: string;
+let images: ImageStore;
+beforeAll(async () => {
+  setting = await ImageSetting.create();
+  ({ folder, registry } = setting);
+});
+afterAll(() => setting[Symbol.asyncDispose]());
+beforeEach(async () => {
+  ({ cacheDirectory, images } = await setting.makeCache());
+});
 
 describe('the store', () => {
   const sizeMiB = 4;
   /** An image of 4 MiB that is a layer of as many, and another one that all of them share. */
   const pushSized = async (name: string, bytes = sizeMiB << 20) => {
-    const repository = `${given.registry.host}/sized`;
+    const repository = `${registry.host}/sized`;
     const reference = `${repository}:${name}`;
     const own = layerOf([{ file: name, content: randomBytes(bytes) }]);
-    const { digest } = await push(given.folder, reference, { layers: [base, own] });
-    return { reference, device: new StoreFolder(given.cacheDirectory).device(digest, repository) };
+    const { digest } = await push(folder, reference, { layers: [base, own] });
+    return { reference, device: new StoreFolder(cacheDirectory).device(digest, repository) };
   };
   const base = layerOf([
     { file: 'usr/bin/pulumi', mode: 0o755, content: 'x' },
     { file: 'base', content: randomBytes(50_000) },
   ]);
   const storeOf = (mebibytes: number) =>
-    createImageStore({ cacheDirectory: given.cacheDirectory, limitBytes: mebibytes * 2 ** 20 });
+    createImageStore({ cacheDirectory, limitBytes: mebibytes * 2 ** 20 });
 
   test('fetches a layer once that several images of a repository have', async () => {
-    const before = given.registry.requests(/sized\/blobs/);
+    const before = registry.requests(/sized\/blobs/);
     const [one, two] = [await pushSized('one'), await pushSized('two')];
-    await given.images.resolve(one.reference);
-    await given.images.resolve(two.reference);
+    await images.resolve(one.reference);
+    await images.resolve(two.reference);
     // Of each the configuration and its own layer; of the first the shared one too.
-    expect(given.registry.requests(/sized\/blobs/) - before).toBe(5);
+    expect(registry.requests(/sized\/blobs/) - before).toBe(5);
   });
 
   test('removes what was not used for the longest time when it grows beyond its limit, layers first', async () => {
@@ -52,11 +64,9 @@ describe('the store', () => {
     expect([existsSync(a.device), existsSync(b.device)]).toEqual([true, true]);
     await (await store.resolve(c.reference)).release();
     expect([existsSync(a.device), existsSync(b.device), existsSync(c.device)]).toEqual([true, false, true]);
-    expect(await readdir(join(given.cacheDirectory, 'images/layers'))).toEqual([]);
+    expect(await readdir(join(cacheDirectory, 'images/layers'))).toEqual([]);
     expect(
-      (await readdir(join(given.cacheDirectory, 'images/devices'))).filter((name) =>
-        name.startsWith('removed'),
-      ),
+      (await readdir(join(cacheDirectory, 'images/devices'))).filter((name) => name.startsWith('removed')),
     ).toEqual([]);
   });
 
@@ -101,7 +111,7 @@ describe('the store', () => {
     const [a, b, c] = [await pushSized('used-a'), await pushSized('used-b'), await pushSized('used-c')];
     const store = storeOf(1);
     const held = await store.resolve(a.reference);
-    const other = spawn(nodePath, [imageResolver, given.cacheDirectory, b.reference], {
+    const other = spawn(nodePath, [imageResolver, cacheDirectory, b.reference], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await once(other.stdout, 'data');
@@ -137,8 +147,8 @@ describe('the store', () => {
   });
 
   test('keeps what was built on this host, which nobody could fetch again, until it is told otherwise', async () => {
-    const built = new StoreFolder(given.cacheDirectory);
-    const layout = join(given.cacheDirectory, 'layout');
+    const built = new StoreFolder(cacheDirectory);
+    const layout = join(cacheDirectory, 'layout');
     const { digest } = await writeOciImage(layout, { layers: [base] });
     const image = { reference: 'localhost/built:1', digest, repository: null, isOpen: false };
     await makeImage(built, image, async () => ({ layout, blobs: join(layout, 'blobs') }));
@@ -147,9 +157,9 @@ describe('the store', () => {
     const store = storeOf(1);
     await (await store.resolve(fetched.reference)).release();
     await vi.waitFor(() => expect(existsSync(fetched.device)).toBe(false), 5_000);
-    await pruneImages(given.cacheDirectory, { all: false });
+    await pruneImages(cacheDirectory, { all: false });
     await (await store.resolve(image.reference)).release();
-    await pruneImages(given.cacheDirectory, { all: true });
+    await pruneImages(cacheDirectory, { all: true });
     await expect(store.resolve(image.reference)).rejects.toThrow(
       'build it again with `./slipway image build`',
     );

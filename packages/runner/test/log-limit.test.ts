@@ -79,24 +79,40 @@ test('a log ends with how much is missing also when its last lines are left out'
   expect(limit.end()).toEqual([notice(`[${missing} lines of about 6 MiB were not kept.]`)]);
 });
 
-describe('the last lines do not begin with the end of a long one, which may be the end of a secret:', () => {
-  const piece = line('x'.repeat(maximumLineCharacters));
+describe('no piece of a long line is among the last lines: it may have the end of a secret, and nobody its beginning:', () => {
+  const full = 'x'.repeat(maximumLineCharacters);
+  const piece = (text: string, isLast = false): NewLine => ({ ...line(text), piece: { line: 1, isLast } });
 
   test('one that is too long to be kept', () => {
     const limit = new LogLimit(1);
     limit.take(numbered(5_000));
-    limit.take([piece, piece, line('end'), line('last')]);
+    limit.take([piece(full), piece(full), piece('end', true), line('last')]);
     const [summary, ...last] = limit.end();
     expect(summary?.text).toMatch(/these are the last ones:]$/);
     expect(last).toEqual([line('last')]);
   });
 
+  test('one whose end comes behind lines of another stream, which stay', () => {
+    const limit = new LogLimit(1);
+    limit.take(numbered(5_000));
+    limit.take([piece(full), line('between'), piece('end', true), line('last')]);
+    expect(limit.end().slice(1)).toEqual([line('between'), line('last')]);
+  });
+
+  test('one that goes on behind what the executor has left out', () => {
+    const limit = new LogLimit(1);
+    limit.take([...numbered(5_000), piece(full)]);
+    limit.leaveOut({ lines: 1_000, bytes: 1_000_000 });
+    limit.take([piece('end', true), line('last')]);
+    expect(limit.end().slice(1)).toEqual([line('last')]);
+  });
+
   test('one in which the log reaches its limit', () => {
     const limit = new LogLimit(1);
-    const kept = limit.take(Array.from({ length: 8 }, () => piece));
-    expect(kept.slice(0, -1)).toEqual(Array.from({ length: 7 }, () => piece));
-    // Not how the line goes on.
-    expect(kept.at(-1)?.kind).toBe('notice');
+    const kept = limit.take(Array.from({ length: 8 }, () => piece(full)));
+    expect(kept.slice(0, -1)).toEqual(Array.from({ length: 7 }, () => piece(full)));
+    // Words of the runner's own are no piece.
+    expect(kept.at(-1)).toEqual(notice(kept.at(-1)?.text ?? ''));
     expect(limit.end()).toEqual([notice('[1 lines of about 1 MiB were not kept.]')]);
   });
 });

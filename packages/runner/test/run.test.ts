@@ -32,6 +32,7 @@ test('a run goes from claim to finish, and tells its steps, its log and what it 
     { type: 'step', step: 0, status: 'succeeded', timestamp: timestamp() },
     { type: 'step', step: 1, status: 'running', timestamp: timestamp() },
     { type: 'log', step: 1, timestamp: timestamp(), lines: ['created'] },
+    { type: 'log', step: 1, timestamp: timestamp(), lines: ['a piece'], piece: { line: 3, isLast: true } },
     { type: 'step', step: 1, status: 'succeeded', timestamp: timestamp() },
     { type: 'result', outcome: 'succeeded' },
   );
@@ -73,7 +74,9 @@ test('a run goes from claim to finish, and tells its steps, its log and what it 
     [1, 'line', 'cloned with ***'],
     [2, 'header', 'pulumi update'],
     [2, 'line', 'created'],
+    [2, 'line', 'a piece'],
   ]);
+  expect(run.sortedLines.map(({ piece }) => piece).slice(-2)).toEqual([undefined, { line: 3, isLast: true }]);
   expect(sandbox.isDestroyed).toBe(true);
   expect(setting.networks).toEqual({ created: 1, destroyed: 1 });
 });

@@ -121,12 +121,13 @@ test('what is spooled can be read by its owner alone', async () => {
   expect(await readdir(join(directory, 'log-spools'))).toEqual([]);
 });
 
-test('lines that were told at once are sent as one chunk, but for those with a newline inside', async () => {
+test('lines that were told at once are sent as one chunk, but for those with a newline inside and pieces of longer ones', async () => {
   const spool = new LogSpool(await newFolder());
   const later = { ...line('d'), timestamp: '2026-01-01T00:00:00.001Z' };
   const lines = [
     ...[line('a'), line(''), { ...line('c'), kind: 'header' } as const, later, { ...later, step: 1 }],
     ...[line('e\nf'), line('g'), line('h'), line('i\n')],
+    ...[{ ...line('j'), piece: { line: 1, isLast: true } }, line('k'), line('l')],
   ];
   await spool.append(lines, never);
   const batch = await spool.nextBatch();
@@ -142,6 +143,8 @@ test('lines that were told at once are sent as one chunk, but for those with a n
     ...[
       [2, 'g\nh'],
       [1, 'i\n'],
+      [1, 'j'],
+      [2, 'k\nl'],
     ],
   ]);
   expect(linesIn(batch)).toEqual(lines.map((each, index) => ({ sequence: index + 1, ...each })));

@@ -1,22 +1,17 @@
 import {
-  countNewlines,
-  cutText,
-  type HeldText,
   harmlessText,
-  heldText,
   type LogChunk,
   lastLogSequence,
   linesOf,
   logLineOverheadBytes,
-  mayGoOn,
   type SecretPatterns,
-  StreamMasker,
 } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import { badRequest } from '../http/errors.ts';
 import type { Seal } from '../secrets/index.ts';
 import { beginningOfChunk } from './chunk.ts';
+import { forgetWhatWentOn, heldPieces, type MaskedChunk, maskChunks } from './long-lines.ts';
 
 /** A run's log, and how long it may get. */
 export interface BoundedLog {
@@ -36,9 +31,9 @@ const firstOwnSequence = lastLogSequence + 1;
 
 /**
  * Stores lines, each number once, harmless to the terminals that they will be shown on, and with `secrets` hidden: the
- * runner has hidden those of the job, and knows nothing of those that came up since. What may be the beginning of one, at
- * the end of a piece whose next one comes with another call, is kept with `seal` until then. Lines that the log has no room
- * for are not kept. The caller has locked the run, and made sure that the lines are its runner's. Throws 400.
+ * runner has hidden those of the job, and knows nothing of those that came up since. What a piece of a longer line holds
+ * back is kept with `seal`. Of lines that the log has no room for none is kept, nor of those that come later. The caller has
+ * locked the run, and made sure that the lines are its runner's. Throws 400.
  */
 export async function appendLines(
   db: Database,
@@ -49,34 +44,32 @@ export async function appendLines(
 ): Promise<void> {
   const chunks = received.toSorted((one, other) => one.sequence - other.sequence);
   const [first] = chunks;
-  const last = chunks.at(-1);
-  if (!first || !last) return;
+  if (!first) return;
   const stored = await storedAround(db, runId, first.sequence, chunks);
-  const masker = new StreamMasker(secrets, heldBefore(first, stored, seal));
-  const masked = chunks.map((chunk, index) => {
-    return { ...chunk, text: harmlessText(maskedText(chunk, chunks[index + 1], masker)) };
-  });
+  const held = await heldPieces(db, runId, chunks);
+  const masked = maskChunks(chunks, held, secrets, seal).map((chunk) => ({
+    ...chunk,
+    text: harmlessText(chunk.text),
+  }));
   const fresh = withoutStored(masked, stored);
   if (fresh.length === 0) return;
-  const held = masker.held.text === '' ? null : seal.seal(Buffer.from(JSON.stringify(masker.held)));
   const bytes = fresh.reduce((sum, chunk) => sum + bytesOf(chunk), 0);
   const { numAffectedRows } = await sql`
     WITH log AS (
-      UPDATE runs SET log_bytes = log_bytes + ${bytes}
-      WHERE id = ${runId} AND log_bytes + ${bytes} <= ${maximumBytes}
-      RETURNING id
+      UPDATE runs SET log_bytes = log_bytes + ${bytes} WHERE id = ${runId}
+      RETURNING id, log_bytes <= ${maximumBytes} AS has_room
     )
-    INSERT INTO run_log_chunks (run_id, first_sequence, line_count, step, kind, logged_at, text, held)
-    SELECT log.id, chunk.*, CASE WHEN first_sequence + line_count - 1 = ${endOf(last)} THEN ${held}::bytea END
+    INSERT INTO run_log_chunks (run_id, first_sequence, line_count, step, kind, logged_at, long_line, held, text)
+    SELECT log.id, chunk.*
     FROM log, unnest(
       ${fresh.map((chunk) => chunk.sequence)}::int[], ${fresh.map((chunk) => chunk.lineCount)}::int[],
       ${fresh.map((chunk) => chunk.step)}::int[], ${fresh.map(({ kind }) => (kind === 'header' ? kind : 'line'))}::text[],
       ${fresh.map((chunk) => chunk.timestamp)}::timestamptz[],
+      ${fresh.map(({ piece }) => piece?.line)}::int[], ${fresh.map((chunk) => chunk.held)}::bytea[],
       string_to_array(${fresh.map((chunk) => chunk.text + endOfText).join('')}, ${endOfText}))
-      AS chunk (first_sequence, line_count, step, kind, logged_at, text)
-    WHERE first_sequence IS NOT NULL`.execute(db);
-  // Where there was no room for it, nothing has gone on.
-  if (numAffectedRows) await forgetWhatWentOn(db, runId, chunks, stored);
+      AS chunk (first_sequence, line_count, step, kind, logged_at, long_line, held, text)
+    WHERE has_room AND first_sequence IS NOT NULL`.execute(db);
+  if (numAffectedRows) await forgetWhatWentOn(db, runId, chunks, held);
 }
 
 /** What a log counts of lines, without what stands between them. */
@@ -93,7 +86,6 @@ interface StoredChunk {
   readonly sequence: number;
   /** The number of its last line. */
   readonly end: number;
-  readonly held: Buffer | null;
 }
 
 /**
@@ -108,7 +100,7 @@ async function storedAround(
 ): Promise<StoredChunk[]> {
   const mostChunks = 2 * chunks.length + 2;
   const { rows } = await sql<StoredChunk>`
-    SELECT first_sequence AS sequence, first_sequence + line_count - 1 AS "end", held FROM run_log_chunks
+    SELECT first_sequence AS sequence, first_sequence + line_count - 1 AS "end" FROM run_log_chunks
     WHERE run_id = ${runId}
       AND first_sequence BETWEEN ${beginningOfChunk(runId, first - 1)} AND ${Math.max(...chunks.map(endOf))}
     ORDER BY first_sequence LIMIT ${mostChunks + 1}`.execute(db);
@@ -119,8 +111,8 @@ async function storedAround(
 }
 
 /** Those of the lines whose numbers are not stored yet, each once. Both come in the order of their numbers. */
-function withoutStored(chunks: readonly LogChunk[], stored: readonly StoredChunk[]): LogChunk[] {
-  const fresh: LogChunk[] = [];
+function withoutStored(chunks: readonly MaskedChunk[], stored: readonly StoredChunk[]): MaskedChunk[] {
+  const fresh: MaskedChunk[] = [];
   let next = 0;
   let at = 0;
   for (const chunk of chunks) {
@@ -138,7 +130,7 @@ function withoutStored(chunks: readonly LogChunk[], stored: readonly StoredChunk
 }
 
 /** Answers the lines of a chunk with the numbers from `from` to before `end`; its text is split once for all of them. */
-function partsOf(chunk: LogChunk): (from: number, end: number) => LogChunk {
+function partsOf(chunk: MaskedChunk): (from: number, end: number) => MaskedChunk {
   let lines: readonly string[] | undefined;
   return (from, end) => {
     const lineCount = end - from;
@@ -147,60 +139,6 @@ function partsOf(chunk: LogChunk): (from: number, end: number) => LogChunk {
     const text = lines.slice(from - chunk.sequence, end - chunk.sequence).join('\n');
     return { ...chunk, sequence: from, lineCount, text };
   };
-}
-
-/**
- * A chunk's text with secrets hidden. An executor sends a longer line in pieces: a secret across a cut between two is found
- * as well, and what may be its beginning moves on to the next piece. That of the last line stays with the masker.
- */
-function maskedText(chunk: LogChunk, next: LogChunk | undefined, masker: StreamMasker): string {
-  const { kind, lineCount, text } = chunk;
-  if (lineCount > 1 && !mayGoOn(text) && masker.held.text === '') {
-    const masked = masker.push(text) + masker.end();
-    // Otherwise a secret of several lines has taken newlines with it: each of its lines is one as well.
-    if (countNewlines(masked) === lineCount - 1) return masked;
-  }
-  const lines = linesOf(chunk);
-  const masked = lines.map((line, index) => {
-    const nextKind = index < lineCount - 1 ? kind : next?.kind;
-    const isPiece = kind === 'line' && mayGoOn(line) && nextKind !== 'header';
-    if (!isPiece) return masker.push(line) + masker.end();
-    return masker.push(line) + (nextKind === 'notice' ? masker.cut() : '');
-  });
-  return masked.join('\n');
-}
-
-/** What the call before has held back of the line before `line`, when that may go on with it. */
-function heldBefore(
-  { sequence, kind }: LogChunk,
-  stored: readonly StoredChunk[],
-  seal: Seal,
-): HeldText | undefined {
-  if (kind !== 'line') return undefined;
-  const before = stored.find(({ end }) => end === sequence - 1);
-  return before?.held ? heldText.parse(JSON.parse(seal.open(before.held).toString('utf8'))) : undefined;
-}
-
-/** Removes what was held back of lines that have gone on in `chunks`, and are whole with that. */
-async function forgetWhatWentOn(
-  db: Database,
-  runId: string,
-  chunks: readonly LogChunk[],
-  stored: readonly StoredChunk[],
-): Promise<void> {
-  const begins = new Set(chunks.filter(({ kind }) => kind === 'line').map(({ sequence }) => sequence));
-  const whole = stored.filter(({ held, end }) => held && begins.has(end + 1)).map(({ sequence }) => sequence);
-  if (whole.length === 0) return;
-  await sql`
-    UPDATE run_log_chunks SET held = NULL
-    WHERE run_id = ${runId} AND first_sequence = ANY(${whole}::int[])`.execute(db);
-}
-
-/** Removes what was held back of a run's lines and never went on: it may be the beginning of a secret. A mark stays. */
-export async function forgetHeldTexts(tx: Database, runId: string): Promise<void> {
-  await sql`
-    UPDATE run_log_chunks SET held = NULL, text = text || ${cutText}
-    WHERE run_id = ${runId} AND held IS NOT NULL`.execute(tx);
 }
 
 /** Adds a line of Slipway's own at the end of a run's log, in its last step. */

@@ -1,3 +1,4 @@
-export { appendLines, appendOwnLine, forgetHeldTexts } from './append.ts';
+export { appendLines, appendOwnLine } from './append.ts';
+export { forgetHeldTexts } from './long-lines.ts';
 export { readStep, type StepPage } from './step.ts';
 export { type LogPage, readLog } from './stream.ts';

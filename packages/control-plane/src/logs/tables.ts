@@ -8,7 +8,9 @@ export interface LogTables {
     kind: 'header' | 'line';
     logged_at: Date;
     text: string;
-    /** Of the last line. Sealed JSON text (`HeldText`). */
+    /** Of a piece of a longer line: the number of that line in its step. */
+    long_line: number | null;
+    /** Of the last piece so far. Sealed JSON text (`HeldText`). */
     held: Buffer | null;
   };
 }

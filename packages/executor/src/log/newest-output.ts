@@ -1,6 +1,7 @@
-import { freeBuffer, type LeftOut, mayGoOn, mostLastLines } from '@slipway/core';
+import { freeBuffer, type LeftOut, mostLastLines } from '@slipway/core';
 import { addChunk, type Chunk } from './chunks.ts';
 import { leftOutOf, nothingLeftOut, sumOf } from './left-out.ts';
+import type { Line } from './line-splitter.ts';
 import type { OutputLines } from './output-lines.ts';
 
 /** Of each stream: more than the last lines of a log may take, and than what is dropped behind a gap. */
@@ -31,8 +32,8 @@ export class NewestOutput {
   }
 
   /** The last lines, in the order in which they were read, and what was left out before them. */
-  take(): { readonly lines: readonly string[]; readonly leftOut: LeftOut } {
-    const lines: string[] = [];
+  take(): { readonly lines: readonly Line[]; readonly leftOut: LeftOut } {
+    const lines: Line[] = [];
     for (const [stream, { missing }] of this.#tails) if (missing.bytes > 0) stream.skip(missing);
     const chunks = [...this.#tails].flatMap(([stream, tail]) =>
       tail.chunks.map((chunk) => ({ stream, ...chunk })),
@@ -41,14 +42,12 @@ export class NewestOutput {
       for (const line of stream.push(bytes)) lines.push(line);
       freeBuffer(bytes);
     }
-    let first = Math.max(0, lines.length - mostLastLines);
-    // The end of a line may be that of a secret, which nobody recognises without its beginning.
-    while (first < lines.length && mayGoOn(lines[first - 1] ?? '')) first += 1;
+    const first = Math.max(0, lines.length - mostLastLines);
     const older = lines.slice(0, first);
     const leftOut = [...this.#tails.keys()].map((stream) => stream.takeLeftOut());
     leftOut.push({
       lines: older.length,
-      bytes: older.reduce((sum, line) => sum + Buffer.byteLength(line), 0),
+      bytes: older.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
     });
     this.#tails.clear();
     return { lines: lines.slice(first), leftOut: leftOut.reduce(sumOf, nothingLeftOut) };

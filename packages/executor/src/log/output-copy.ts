@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freeBuffer, type LeftOut, type SecretPatterns } from '@slipway/core';
+import type { Line } from './line-splitter.ts';
 import { NewestOutput } from './newest-output.ts';
 import { OutputLines } from './output-lines.ts';
 
@@ -11,7 +12,9 @@ export interface LineTarget {
   /** Whether it takes no more than the newest lines. */
   isFull(): boolean;
   /** Takes lines, masked, and what was left out before them. Settles when it can take more. */
-  send(lines: readonly string[], leftOut?: LeftOut): Promise<void>;
+  send(lines: readonly Line[], leftOut?: LeftOut): Promise<void>;
+  /** A number for a line that comes in pieces. */
+  nextLongLine(): number;
 }
 
 /** Copies what a command prints. */
@@ -29,7 +32,7 @@ export class OutputCopy {
 
   /** Copies one of its streams. Settles at its end, when all of it was sent. */
   async read(output: AsyncIterable<Buffer>): Promise<void> {
-    const stream = new OutputLines(this.#patterns);
+    const stream = new OutputLines(this.#patterns, () => this.#target.nextLongLine());
     for await (const bytes of output) {
       if (this.#target.isFull()) {
         this.#newest.push(stream, bytes);
@@ -65,7 +68,7 @@ export class OutputCopy {
     return this.#newestSent;
   }
 
-  async #send(lines: readonly string[], leftOut: LeftOut): Promise<void> {
+  async #send(lines: readonly Line[], leftOut: LeftOut): Promise<void> {
     if (leftOut.lines > 0 || leftOut.bytes > 0) await this.#target.send(lines, leftOut);
     else if (lines.length > 0) await this.#target.send(lines);
   }

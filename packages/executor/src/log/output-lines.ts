@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import { type LeftOut, maximumPatternLength, type SecretPatterns, StreamMasker } from '@slipway/core';
 import { leftOutOf, nothingLeftOut, sumOf } from './left-out.ts';
-import { LineSplitter } from './line-splitter.ts';
+import { type Line, LineSplitter } from './line-splitter.ts';
 
 /**
  * Characters behind a gap that may belong to a secret which began in the gap, and so would not be recognised; and those
@@ -15,26 +15,30 @@ const unsureCharacters = 2 * maximumPatternLength;
  */
 export class OutputLines {
   readonly #patterns: SecretPatterns;
+  readonly #nextLongLine: () => number;
   #decoder = new StringDecoder('utf8');
   #masker: StreamMasker;
-  #splitter = new LineSplitter();
+  #splitter: LineSplitter;
   /** How many characters are still unsure, and whether what comes behind them is the end of a line that began in a gap. */
   #unsureCharacters = 0;
   #isInsideLine = false;
   #leftOut = nothingLeftOut;
 
-  constructor(patterns: SecretPatterns) {
+  /** `nextLongLine` numbers the lines that come in pieces. */
+  constructor(patterns: SecretPatterns, nextLongLine: () => number) {
     this.#patterns = patterns;
+    this.#nextLongLine = nextLongLine;
     this.#masker = new StreamMasker(patterns);
+    this.#splitter = new LineSplitter(nextLongLine);
   }
 
   /** The lines that `bytes` complete. */
-  push(bytes: Buffer): string[] {
+  push(bytes: Buffer): Line[] {
     return this.#linesOf(this.#masked(this.#decoder.write(bytes)));
   }
 
   /** The last line, when no newline ended it. */
-  end(): string[] {
+  end(): Line[] {
     const masked = this.#masked(this.#decoder.end()) + this.#masker.end();
     return [...this.#linesOf(masked), ...this.#splitter.end()];
   }
@@ -48,7 +52,7 @@ export class OutputLines {
     this.#leftOut = sumOf(this.#leftOut, missing);
     this.#decoder = new StringDecoder('utf8');
     this.#masker = new StreamMasker(this.#patterns);
-    this.#splitter = new LineSplitter();
+    this.#splitter = new LineSplitter(this.#nextLongLine);
     this.#unsureCharacters = unsureCharacters;
     this.#isInsideLine = true;
   }
@@ -68,7 +72,7 @@ export class OutputLines {
     return this.#masker.push(text.slice(unsure.length));
   }
 
-  #linesOf(masked: string): string[] {
+  #linesOf(masked: string): Line[] {
     if (!this.#isInsideLine) return this.#splitter.push(masked);
     const newline = masked.indexOf('\n');
     this.#isInsideLine = newline < 0;

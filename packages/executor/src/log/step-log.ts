@@ -1,6 +1,12 @@
-import { type LeftOut, maskWith, maximumLineCharacters, type SecretPatterns } from '@slipway/core';
+import {
+  type LeftOut,
+  type LinePiece,
+  maskWith,
+  maximumLineCharacters,
+  type SecretPatterns,
+} from '@slipway/core';
 import type { RunnerConnection } from '../runner-connection.ts';
-import { LineSplitter } from './line-splitter.ts';
+import { type Line, LineSplitter } from './line-splitter.ts';
 import { OutputCopy } from './output-copy.ts';
 
 /** The log of one step. Nothing leaves it unmasked. */
@@ -8,6 +14,7 @@ export class StepLog {
   readonly #connection: RunnerConnection;
   readonly #patterns: SecretPatterns;
   readonly #step: number;
+  #longLines = 0;
 
   constructor(connection: RunnerConnection, patterns: SecretPatterns, step: number) {
     this.#connection = connection;
@@ -17,7 +24,7 @@ export class StepLog {
 
   /** Writes text of the executor itself, line by line. Settles when the runner can take more. */
   async write(text: string): Promise<void> {
-    const splitter = new LineSplitter();
+    const splitter = new LineSplitter(() => this.#nextLongLine());
     await this.#send([...splitter.push(maskWith(this.#patterns, text)), ...splitter.end()]);
   }
 
@@ -30,35 +37,46 @@ export class StepLog {
     const copy = new OutputCopy(this.#patterns, {
       isFull: () => this.#connection.logIsFull,
       send: async (lines, leftOut) => {
-        lines.forEach(seen);
+        for (const { text } of lines) seen(text);
         await this.#send(lines, leftOut);
       },
+      nextLongLine: () => this.#nextLongLine(),
     });
     await Promise.all(streams.map((stream) => copy.read(stream)));
   }
 
-  async #send(lines: readonly string[], leftOut?: LeftOut): Promise<void> {
+  #nextLongLine(): number {
+    this.#longLines += 1;
+    return this.#longLines;
+  }
+
+  async #send(lines: readonly Line[], leftOut?: LeftOut): Promise<void> {
     const timestamp = new Date().toISOString();
     const frame = { type: 'log', step: this.#step, timestamp } as const;
-    const frames = groupsOf(lines).map((group) => ({ ...frame, lines: group }));
+    const frames = groupsOf(lines).map((group) => ({ ...frame, ...group }));
     const [first = { ...frame, lines: [] }, ...rest] = frames;
     // What is left out travels with the lines behind it: the runner forgets those before it, and may hear no more.
     await this.#connection.send(leftOut ? [{ ...first, leftOut }, ...rest] : frames);
   }
 }
 
-/** Lines in groups that fit in a frame each, whatever their characters. */
-function groupsOf(lines: readonly string[]): string[][] {
-  const groups: string[][] = [];
+interface LineGroup {
+  readonly lines: string[];
+  readonly piece?: LinePiece;
+}
+
+/** Lines in groups that fit in a frame each, whatever their characters; a piece of a longer line by itself. */
+function groupsOf(lines: readonly Line[]): LineGroup[] {
+  const groups: LineGroup[] = [];
   let characters = 0;
-  for (const line of lines) {
-    characters += line.length + 1;
+  for (const { text, piece } of lines) {
+    characters += text.length + 1;
     const group = groups.at(-1);
-    if (group && characters <= maximumLineCharacters) {
-      group.push(line);
+    if (group && !group.piece && !piece && characters <= maximumLineCharacters) {
+      group.lines.push(text);
     } else {
-      groups.push([line]);
-      characters = line.length + 1;
+      groups.push({ lines: [text], ...(piece && { piece }) });
+      characters = text.length + 1;
     }
   }
   return groups;

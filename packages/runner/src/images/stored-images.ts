@@ -50,7 +50,7 @@ export async function pruneImages(
   await sweep(store);
   await new Holders(store.holders).sweep();
   await new PreparationFailures(store).clearAll();
-  return (await evict(store, 0, { localToo: all })).freedBytes;
+  return evict(store, 0, { localToo: all });
 }
 
 /** Undefined when it was removed meanwhile. */

@@ -29,8 +29,13 @@ export function chunksOf(lines: readonly NewLine[], firstSequence: number): LogC
   });
 }
 
-/** Only a sandbox that speaks the protocol by itself has newlines inside lines: such a line is a chunk of its own. */
-function goesOn(first: NewLine, { step, kind, timestamp, text }: NewLine): boolean {
-  const isTheSame = first.timestamp === timestamp && first.step === step && first.kind === kind;
-  return isTheSame && !first.text.includes('\n') && !text.includes('\n');
+function goesOn(first: NewLine, line: NewLine): boolean {
+  const isTheSame =
+    first.timestamp === line.timestamp && first.step === line.step && first.kind === line.kind;
+  return isTheSame && !isAlone(first) && !isAlone(line);
+}
+
+/** A chunk of its own; only a sandbox that speaks the protocol by itself has newlines inside lines. */
+function isAlone({ piece, text }: NewLine): boolean {
+  return piece !== undefined || text.includes('\n');
 }

@@ -1,4 +1,4 @@
-import { harmlessText, type LeftOut, logLineOverheadBytes, mayGoOn, mostLastLines } from '@slipway/core';
+import { harmlessText, type LeftOut, logLineOverheadBytes, mostLastLines } from '@slipway/core';
 import type { NewLine } from './chunk.ts';
 
 /** Room for what comes after the cut: headers of steps, the last lines, words of Slipway's own. */
@@ -15,9 +15,7 @@ export class LogLimit {
   #droppedLines = 0;
   #droppedBytes = 0;
   #lastDropped: NewLine | undefined;
-  /** What came before the last lines. */
-  #before: NewLine | undefined;
-  #lastLines: NewLine[] = [];
+  #lastLines: CountedLine[] = [];
   #lastBytes = 0;
 
   constructor(limitMiB: number) {
@@ -34,7 +32,6 @@ export class LogLimit {
   leaveOut({ lines, bytes }: LeftOut): void {
     this.#droppedLines += lines;
     this.#droppedBytes += bytes + lines * logLineOverheadBytes;
-    this.#before = undefined;
     this.#lastLines = [];
     this.#lastBytes = 0;
   }
@@ -45,25 +42,24 @@ export class LogLimit {
       const bytes = bytesOf(line);
       if (line.kind === 'header' || bytes <= this.#leftBytes) {
         this.#leftBytes -= bytes;
-        this.#before = line;
         return [line];
       }
       const isFirst = this.#droppedLines === 0;
-      this.#drop(line, bytes);
-      return isFirst ? [{ ...line, kind: 'notice', text: this.#cutNotice }] : [];
+      this.#drop({ line, bytes });
+      return isFirst ? [noticeAt(line, this.#cutNotice)] : [];
     });
   }
 
   /** What comes at the end of a log that was cut: how much is missing, and the last lines of that. */
   end(): NewLine[] {
-    const lastLines = this.#lastLines;
+    const lastLines = this.#lastLines.map(({ line }) => line);
     const place = lastLines[0] ?? this.#lastDropped;
     const missing = this.#droppedLines - lastLines.length;
     if (!place || missing === 0) return lastLines;
     const mebibytes = Math.ceil((this.#droppedBytes - this.#lastBytes) / 1024 ** 2);
     const size = `${missing.toLocaleString('en')} lines of about ${mebibytes.toLocaleString('en')} MiB`;
     const text = `[${size} were not kept${lastLines.length > 0 ? '; these are the last ones:' : '.'}]`;
-    return [{ ...place, kind: 'notice', text }, ...lastLines];
+    return [noticeAt(place, text), ...lastLines];
   }
 
   get #cutNotice(): string {
@@ -75,24 +71,33 @@ export class LogLimit {
     return length > mostLastLines || (length > 1 && this.#lastBytes > mostLastBytes);
   }
 
-  /** The end of a line may be that of a secret, which the control plane cannot recognise without its beginning. */
-  get #beginsInsideLine(): boolean {
-    return this.#lastLines.length > 0 && this.#before !== undefined && mayGoOn(this.#before.text);
-  }
-
-  #drop(line: NewLine, bytes: number): void {
+  #drop(dropped: CountedLine): void {
     // From here on everything is dropped: a log with holes would mislead.
     this.#leftBytes = 0;
     this.#droppedLines += 1;
-    this.#droppedBytes += bytes;
-    this.#lastDropped = line;
-    this.#lastLines.push(line);
-    this.#lastBytes += bytes;
-    while (this.#hasTooManyLastLines || this.#beginsInsideLine) {
-      this.#before = this.#lastLines.shift();
-      if (this.#before) this.#lastBytes -= bytesOf(this.#before);
-    }
+    this.#droppedBytes += dropped.bytes;
+    this.#lastDropped = dropped.line;
+    this.#lastLines.push(dropped);
+    this.#lastBytes += dropped.bytes;
+    while (this.#hasTooManyLastLines) this.#forget(this.#lastLines.shift());
+    // The end of a longer line may be that of a secret, which nobody recognises without its beginning.
+    if (dropped.line.piece) this.#forget(this.#lastLines.pop());
   }
+
+  #forget(line: CountedLine | undefined): void {
+    this.#lastBytes -= line?.bytes ?? 0;
+  }
+}
+
+/** A line, and what it counts. */
+interface CountedLine {
+  readonly line: NewLine;
+  readonly bytes: number;
+}
+
+/** Words of the runner's own, where a line stood. */
+function noticeAt({ step, timestamp }: NewLine, text: string): NewLine {
+  return { step, kind: 'notice', timestamp, text };
 }
 
 /** What the control plane counts: it stores a control character as a picture of itself, which has three bytes. */

@@ -100,7 +100,8 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
       const timestamp = normalTimestamp(frame.timestamp);
       const texts = frame.lines.map((text) => run.mask(text));
       run.egress.hear(texts);
-      return texts.map((text) => ({ step: frame.step + 1, kind: 'line', timestamp, text }));
+      const { piece } = frame;
+      return texts.map((text) => ({ step: frame.step + 1, kind: 'line', timestamp, text, piece }));
     }
     // It came before.
     case 'ready':

@@ -1,0 +1,128 @@
+import {
+  countNewlines,
+  cutText,
+  type HeldText,
+  heldText,
+  type LogChunk,
+  linesOf,
+  maskWith,
+  maximumLineCharacters,
+  type SecretPatterns,
+  StreamMasker,
+} from '@slipway/core';
+import { sql } from 'kysely';
+import type { Database } from '../database/database.ts';
+import type { Seal } from '../secrets/index.ts';
+
+/** A chunk as it is stored. */
+export interface MaskedChunk extends LogChunk {
+  /** Of a piece: its end, where that may be the beginning of a secret; it is in no text. Sealed JSON text (`HeldText`). */
+  readonly held: Buffer | null;
+}
+
+/** A piece of a longer line that holds text back. */
+interface HeldPiece {
+  readonly sequence: number;
+  readonly step: number;
+  readonly line: number;
+  readonly held: Buffer;
+}
+
+/** Those of the lines that `chunks` have pieces of, in the order of their numbers. */
+export async function heldPieces(
+  db: Database,
+  runId: string,
+  chunks: readonly LogChunk[],
+): Promise<readonly HeldPiece[]> {
+  const pieces = chunks.flatMap(({ step, piece }) => (piece ? { step, line: piece.line } : []));
+  if (pieces.length === 0) return [];
+  const { rows } = await sql<HeldPiece>`
+    SELECT first_sequence AS sequence, step, long_line AS line, held FROM run_log_chunks
+    WHERE run_id = ${runId} AND held IS NOT NULL AND (step, long_line) IN (
+      SELECT * FROM unnest(${pieces.map(({ step }) => step)}::int[], ${pieces.map(({ line }) => line)}::int[]))
+    ORDER BY first_sequence`.execute(db);
+  return rows;
+}
+
+/**
+ * Hides secrets in `chunks`, which come in the order of their numbers: in each line by itself, but for those in pieces. A
+ * secret across the cut between two pieces is found, whatever lines stand between them: what may be its beginning moves on to
+ * the next piece, from `heldBefore` as well.
+ */
+export function maskChunks(
+  chunks: readonly LogChunk[],
+  heldBefore: readonly HeldPiece[],
+  secrets: SecretPatterns,
+  seal: Seal,
+): MaskedChunk[] {
+  const lastPieces = lastPiecesIn(chunks);
+  const maskers = new Map<string, StreamMasker>();
+  return chunks.map((chunk) => {
+    const { sequence, step, piece, text } = chunk;
+    if (!piece) return { ...chunk, text: maskedLines(chunk, secrets), held: null };
+    const line = nameOf(step, piece.line);
+    const held = heldBefore.findLast(
+      (each) => nameOf(each.step, each.line) === line && each.sequence < sequence,
+    );
+    const masker = maskers.get(line) ?? new StreamMasker(secrets, held && opened(held, seal));
+    maskers.set(line, masker);
+    let masked = masker.push(text);
+    if (piece.isLast) masked += masker.end();
+    // Nobody has a log hold back more than it shows.
+    else if (!isFull(text)) masked += masker.cut();
+    const isHeld = lastPieces.get(line) === sequence && masker.held.text !== '';
+    return { ...chunk, text: masked, held: isHeld ? sealed(masker.held, seal) : null };
+  });
+}
+
+/** Removes what was held back of pieces with which lines have gone on in `chunks`. */
+export async function forgetWhatWentOn(
+  db: Database,
+  runId: string,
+  chunks: readonly LogChunk[],
+  heldBefore: readonly HeldPiece[],
+): Promise<void> {
+  const lastPieces = lastPiecesIn(chunks);
+  const gone = heldBefore.filter(
+    ({ sequence, step, line }) => sequence < (lastPieces.get(nameOf(step, line)) ?? 0),
+  );
+  if (gone.length === 0) return;
+  await sql`
+    UPDATE run_log_chunks SET held = NULL
+    WHERE run_id = ${runId} AND first_sequence = ANY(${gone.map(({ sequence }) => sequence)}::int[])`.execute(
+    db,
+  );
+}
+
+/** Removes what was held back of a run's lines and never went on: it may be the beginning of a secret. A mark stays. */
+export async function forgetHeldTexts(tx: Database, runId: string): Promise<void> {
+  await sql`
+    UPDATE run_log_chunks SET held = NULL, text = text || ${cutText}
+    WHERE run_id = ${runId} AND held IS NOT NULL`.execute(tx);
+}
+
+/** Tells a longer line from all others of its run. */
+const nameOf = (step: number, line: number) => `${step}.${line}`;
+
+/** By the name of its line, the number of the last piece in `chunks`. */
+function lastPiecesIn(chunks: readonly LogChunk[]): ReadonlyMap<string, number> {
+  return new Map(
+    chunks.flatMap(({ step, piece, sequence }) => (piece ? [[nameOf(step, piece.line), sequence]] : [])),
+  );
+}
+
+/** A piece that is not the last one is as long as a line may be, but cuts through no surrogate pair. */
+const isFull = (text: string) => text.length >= maximumLineCharacters - 1;
+
+function maskedLines(chunk: LogChunk, secrets: SecretPatterns): string {
+  const masked = maskWith(secrets, chunk.text);
+  if (chunk.lineCount === 1 || countNewlines(masked) === chunk.lineCount - 1) return masked;
+  // A secret of several lines has taken newlines with it: each of its lines is one as well.
+  return linesOf(chunk)
+    .map((line) => maskWith(secrets, line))
+    .join('\n');
+}
+
+const sealed = (held: HeldText, seal: Seal): Buffer => seal.seal(Buffer.from(JSON.stringify(held)));
+const opened = ({ held }: HeldPiece, seal: Seal): HeldText =>
+  heldText.parse(JSON.parse(seal.open(held).toString('utf8')));
