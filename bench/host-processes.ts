@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { descendants } from '../tests/testing/sandbox-processes.ts';
+import { descendants } from '../packages/runner/src/testing/host-processes.ts';
 
 export interface HostProcess {
   readonly id: number;

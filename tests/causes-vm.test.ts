@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { machinesBelow } from '../packages/runner/src/testing/host-processes.ts';
 import { DeadlyRuns, endOf } from './testing/deadly-runs.ts';
-import { machinesBelow } from './testing/sandbox-processes.ts';
 import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 /** Where a virtual machine makes the difference: its kernel tells, and it may answer nobody any more. */

@@ -5,11 +5,12 @@ import type { IsolationKind } from '@slipway/core';
 import { defaultImageReference } from '@slipway/runner';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { GitServer } from '../packages/executor/test/testing/git-server.ts';
+import { isAlive } from '../packages/runner/src/testing/host-processes.ts';
 import { Api, type Deployment, until } from './testing/api.ts';
 import { type DeployableStack, makeStack, serveEmptyProject } from './testing/deployable-stack.ts';
 import { makeNetworkNamespace, type NetworkNamespace } from './testing/network-namespace.ts';
 import { tracesOfRunner } from './testing/runner-traces.ts';
-import { isAlive, type RunOfRunner, sandboxProcesses } from './testing/sandbox-processes.ts';
+import { type RunOfRunner, sandboxProcesses } from './testing/sandbox-processes.ts';
 import { type SlipwayProcess, startSlipwayProcess } from './testing/slipway-process.ts';
 
 const spoolsFolder = join('runner', 'log-spools');

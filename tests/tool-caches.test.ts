@@ -16,10 +16,11 @@ import {
   writeProject,
   yarn,
 } from './testing/cached-projects.ts';
+import { dotnet } from './testing/dotnet-project.ts';
 import { type PackageHost, startPackageHost } from './testing/package-host.ts';
 import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
-const tools = { npm, yarn, berry, pnpm, pip, uv, poetry, go };
+const tools = { npm, yarn, berry, pnpm, pip, uv, poetry, go, dotnet };
 
 let folder: string;
 let host: PackageHost;
@@ -79,7 +80,7 @@ test.each(Object.entries(tools))(
     expect(first.log).toContain(project.installed);
     expect(first.log).not.toContain(project.found);
     expect(first.log).toMatch(new RegExp(`Uploaded ${key}-[0-9a-f]{64} successfully`));
-    expect(first.requests).toContainEqual(expect.stringMatching(/\.(tgz|whl|zip)$/));
+    expect(first.requests).toContainEqual(expect.stringMatching(/\.(tgz|whl|zip|nupkg)$/));
 
     const second = await deploy(project, [...project.installAgain, ...project.install]);
     expect(second.log).toMatch(/Cache used: an entry of [\d.]+ MB, of the scope "main"\./);

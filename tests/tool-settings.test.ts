@@ -42,6 +42,10 @@ const questions = {
     'virtualenvs.path',
   ],
   go: () => [join(folder, 'go/usr/local/go/bin/go'), 'env', 'GOMODCACHE'],
+  dotnet: () => [
+    join(tools, 'roots/dotnet/usr/local/bin/dotnet'),
+    ...['nuget', 'locals', 'global-packages', '--list'],
+  ],
 } as const;
 
 const projects = {
@@ -54,19 +58,31 @@ const projects = {
   poetry: ['python', { 'poetry.lock': '' }],
   'poetry environments': ['python', { 'poetry.lock': '' }],
   go: ['go', { 'go.sum': '' }],
+  dotnet: ['dotnet', { 'packages.lock.json': '{}' }],
 } as const;
 
+const nugetConfig = (packages: string) =>
+  `<configuration>
+  <!-- <config><add key="globalPackagesFolder" value="/o" /></config> -->
+  <config><add key="globalPackagesFolder" value="${packages}" /></config>
+</configuration>
+`;
 const pythonProject = '[project]\nname = "p"\nversion = "0.1.0"\n';
 
 /** By the file, which is the user's own behind `~/`, and by the program's folder where that is below the lock file's. */
 test.each<[keyof typeof questions, string, string, string?]>([
   ['npm', '.npmrc', 'cache=./c\n'],
   ['npm', '~/.npmrc', `; of the user\n cache = "\${HOME}/c"\n`],
+  ['npm', '.npmrc', `cache=/\${OTHER?}c\n`],
+  ['npm', '.npmrc', `cache=./\${OTHER}/c\n`],
+  ['npm', '.npmrc', `cache=\${EMPTY}/c\n`],
   // From where npm is started.
   ['npm', '.npmrc', 'cache=./c\n', 'program'],
   ['npm', '~/.npmrc', 'cache=./c\n', 'program'],
   ['yarn', '.yarnrc', 'cache-folder "./c"\n'],
   ['berry', '.yarnrc.yml', `enableGlobalCache: false\ncacheFolder: "\${OTHER:-./c}" # of the project\n`],
+  ['berry', '.yarnrc.yml', `enableGlobalCache: false\ncacheFolder: "\${EMPTY:-./c}"\n`],
+  ['berry', '.yarnrc.yml', `enableGlobalCache: false\ncacheFolder: "\${EMPTY-./c}/e"\n`],
   ['berry', '~/.yarnrc.yml', 'globalFolder: /g\n'],
   ['pnpm', 'pnpm-workspace.yaml', "storeDir: './s'\n"],
   ['pnpm', '~/.config/pnpm/config.yaml', 'storeDir: /s\n'],
@@ -80,6 +96,9 @@ test.each<[keyof typeof questions, string, string, string?]>([
   ['poetry environments', 'poetry.toml', '[virtualenvs]\npath = "{cache-dir}/../v"\n'],
   ['go', '~/.config/go/env', 'GOMODCACHE=/m\n'],
   ['go', '~/.config/go/env', 'GOPATH=/a:/b\n'],
+  ['dotnet', 'nuget.config', nugetConfig('./c')],
+  ['dotnet', 'NuGet.Config', nugetConfig('%HOME%/c'), 'program'],
+  ['dotnet', '~/.nuget/NuGet/NuGet.Config', nugetConfig('/c')],
 ])(
   'the folder of %s is kept in the cache where %s names it: %j',
   async (tool, file, text, program = '') => {
@@ -99,7 +118,7 @@ test.each<[keyof typeof questions, string, string, string?]>([
       await writeFile(join(top, name), content);
     }
 
-    const environment = { HOME: home };
+    const environment = { HOME: home, EMPTY: '' };
     const answer = await runCommand(questions[tool](), {
       workingDirectory: projectDirectory,
       environment: {
@@ -108,7 +127,8 @@ test.each<[keyof typeof questions, string, string, string?]>([
         PYTHONPATH: join(wheels, pipWheel),
       },
     });
-    const used = resolve(projectDirectory, answer.trim());
+    // After what it is an answer to, where a tool says that.
+    const used = resolve(projectDirectory, answer.trim().split(': ').at(-1) ?? '');
 
     const runtime = await projectRuntime(projectDirectory, top);
     if (runtime === null) throw new Error('the project has no runtime');

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { defaultImageReference } from '@slipway/runner';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { descendants, isAlive } from '../packages/runner/src/testing/host-processes.ts';
 import { Api, until } from './testing/api.ts';
 import { makeStack, serveEmptyProject } from './testing/deployable-stack.ts';
 import { makeNetworkNamespace } from './testing/network-namespace.ts';
-import { descendants, isAlive } from './testing/sandbox-processes.ts';
 import type { SlipwayProcess } from './testing/slipway-process.ts';
 import {
   homeWithoutRoot,

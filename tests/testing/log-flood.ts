@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { descendants } from '../../packages/runner/src/testing/host-processes.ts';
 import type { Deployment, TimedLine } from './api.ts';
-import { descendants } from './sandbox-processes.ts';
 import type { SeparateSlipway } from './separate-slipway.ts';
 
 /** Without what a process shares with others, beyond what it had when the flood began. */

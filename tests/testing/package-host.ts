@@ -8,7 +8,7 @@ import { ensurePackageTools } from './package-tools.ts';
 
 const port = 8080;
 
-/** Registries of npm, Python and Go packages on a host of their own, which also has the tools that install them. */
+/** Registries of npm, Python, Go and .NET packages on a host of their own, which also has the tools that install them. */
 export interface PackageHost extends AsyncDisposable {
   readonly address: string;
   readonly url: string;

@@ -6,6 +6,7 @@ import { archiveDebian } from '../../packages/runner/src/setup/default-image/deb
 import { ensureGoToolchain } from '../../packages/runner/src/setup/go-toolchain.ts';
 import { makeOnce } from '../../packages/runner/src/setup/make-once.ts';
 import { registryEnvironment } from '../../packages/runner/src/setup/registry-environment.ts';
+import { dotnetRecipe, installDotnet, packDotnetPackage } from './dotnet-sdk.ts';
 import { npmPackages, pythonPackage } from './package-index.ts';
 
 const nodeTools = {
@@ -24,11 +25,16 @@ const environment = registryEnvironment();
 
 /**
  * The tools whose packages are cached, and some packages for them, from their registries, kept in the cache. Answers a
- * folder: `tools/NAME.tar`, a tool for the root of a sandbox; `roots/NAME`, those in Python for this host, unpacked;
- * `npm`, `python` and `go`, the packages. Takes a minute the first time.
+ * folder: `tools/NAME.tar`, a tool for the root of a sandbox; `roots/NAME`, those in Python and that of .NET for this
+ * host, unpacked; `npm`, `python`, `go` and `nuget`, the packages. Takes a minute the first time.
  */
 export async function ensurePackageTools(): Promise<string> {
-  const recipe = ['package tools 4', ...Object.values(nodeTools), ...Object.values(pythonTools)];
+  const recipe = [
+    'package tools 5',
+    ...Object.values(nodeTools),
+    ...Object.values(pythonTools),
+    ...dotnetRecipe,
+  ];
   const packages = [...npmPackages.map(({ name, version }) => `${name}@${version}`), pythonPackage.version];
   const cache = cacheDirectory(process.env);
   const folder = join(cache, 'test-tools', contentKey([...recipe, ...packages, goModule.version]));
@@ -38,12 +44,15 @@ export async function ensurePackageTools(): Promise<string> {
     await Promise.all([
       installNodeTools(roots).then(() => fetchNpmPackages(join(partialFolder, 'npm'))),
       installPythonTools(roots, join(partialFolder, 'python')),
+      installDotnet(join(roots, 'dotnet')).then(() =>
+        packDotnetPackage(join(roots, 'dotnet/usr/local/bin/dotnet'), join(partialFolder, 'nuget')),
+      ),
       archiveDebian(join(partialFolder, 'tools/python.tar'), 'extract', ['python3-venv'], { report }),
     ]);
     const go = await ensureGoToolchain({ cacheDirectory: cache, report });
     await fetchGoModule(go, partialFolder);
     await archiveGo(go, join(partialFolder, 'tools/go.tar'));
-    for (const name of [...Object.keys(nodeTools), ...Object.keys(pythonTools)]) {
+    for (const name of [...Object.keys(nodeTools), ...Object.keys(pythonTools), 'dotnet']) {
       await runCommand([
         'tar',
         '-cf',

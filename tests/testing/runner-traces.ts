@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { descendants, isAlive } from '../../packages/runner/src/testing/host-processes.ts';
 import { hostTraces } from '../../packages/runner/src/testing/host-traces.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
-import { descendants, isAlive, type RunOfRunner, sandboxProcesses } from './sandbox-processes.ts';
+import { type RunOfRunner, sandboxProcesses } from './sandbox-processes.ts';
 
 /** What is on this host because of a runner in a network namespace of its own, and of the run that it executes. */
 export interface RunnerTraces {

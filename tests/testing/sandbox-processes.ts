@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IsolationKind } from '@slipway/core';
+import { idsIn, machinesBelow } from '../../packages/runner/src/testing/host-processes.ts';
 
 const root = '/sys/fs/cgroup';
 
@@ -35,46 +36,5 @@ function cgroupsOfRun(runId: string, directory = root, depth = 6): string[] {
 
 /** Ids of the processes in these control groups; of those that are gone already, none. */
 function processesOf(cgroups: readonly string[]): number[] {
-  return [...new Set(cgroups.flatMap((cgroup) => numbers(join(cgroup, 'cgroup.procs'))))];
-}
-
-/** Ids of a process's children, with theirs. */
-export function descendants(pid: number): number[] {
-  const children = taskIds(pid).flatMap((task) => numbers(`/proc/${pid}/task/${task}/children`));
-  return children.flatMap((child) => [child, ...descendants(child)]);
-}
-
-/** Ids of the virtual machines that a process runs. */
-export function machinesBelow(pid: number): number[] {
-  return descendants(pid).filter((child) => /\(qemu-system-/.test(read(`/proc/${child}/stat`)));
-}
-
-/** Whether a process is there and not merely waiting for its parent to read its status. */
-export function isAlive(pid: number): boolean {
-  if (!existsSync(`/proc/${pid}`)) return false;
-  const state = /\) (\S)/.exec(read(`/proc/${pid}/stat`))?.[1];
-  return state !== undefined && state !== 'Z' && state !== 'X';
-}
-
-function taskIds(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`);
-  } catch {
-    return [];
-  }
-}
-
-function numbers(path: string): number[] {
-  return read(path)
-    .split(/\s+/)
-    .filter((text) => text !== '')
-    .map(Number);
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+  return [...new Set(cgroups.flatMap((cgroup) => idsIn(join(cgroup, 'cgroup.procs'))))];
 }

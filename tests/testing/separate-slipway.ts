@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defaultImageReference } from '@slipway/runner';
 import type { GitServer } from '../../packages/executor/test/testing/git-server.ts';
+import { descendants } from '../../packages/runner/src/testing/host-processes.ts';
 import { Api } from './api.ts';
 import { type DeployableStack, makeStack, serveEmptyProject } from './deployable-stack.ts';
 import { makeNetworkNamespace, type NetworkNamespace } from './network-namespace.ts';
-import { descendants } from './sandbox-processes.ts';
 import { type SlipwayProcess, startSlipwayProcess } from './slipway-process.ts';
 
 export interface SeparateOptions {

@@ -1,12 +1,14 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import type { CacheTransfer } from '@slipway/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { CacheNotUsed } from '../src/cache/cache-not-used.ts';
 import { cachedFolders } from '../src/cache/cached-folders.ts';
-import { findLockFile } from '../src/cache/lock-file.ts';
+import { findLockFile, lockFileText } from '../src/cache/lock-file.ts';
 import { projectRuntime } from '../src/cache/project-runtime.ts';
 import { withToolSettings } from '../src/cache/tool-settings.ts';
 import { ExecutorProcess, temporaryDirectory } from './testing/executor-process.ts';
@@ -38,12 +40,15 @@ async function detect(
   environment: Record<string, string> = {},
   isRoot = false,
 ) {
-  const top = await source(files);
+  return detectIn(await source(files), folder, environment, isRoot);
+}
+
+async function detectIn(top: string, folder = '', environment: Record<string, string> = {}, isRoot = false) {
   const projectDirectory = join(top, folder);
   const runtime = await projectRuntime(projectDirectory, top);
   if (runtime === null) throw new Error('no runtime');
   const lockFile = await findLockFile(runtime, projectDirectory, top);
-  const lockText = files[lockFile.path.slice(top.length + 1)] ?? '';
+  const lockText = await lockFileText(lockFile);
   const project = { runtime, lockFile, lockText, projectDirectory };
   const settled = await withToolSettings(project, top, { HOME: '/home/u', ...environment });
   const folders = cachedFolders(project, { environment: settled, isRoot });
@@ -207,11 +212,12 @@ describe('the tool, its key file and the folders that are kept', () => {
 });
 
 describe('the cache is not used, and the reason is told', () => {
-  const reasonFor = (files: Readonly<Record<string, string>>) =>
-    detect(files).then(
+  const reasonIn = (top: string) =>
+    detectIn(top).then(
       () => 'it was used',
       (error: unknown) => (error instanceof CacheNotUsed ? error.message : String(error)),
     );
+  const reasonFor = async (files: Readonly<Record<string, string>>) => reasonIn(await source(files));
 
   test('without a lock file', async () => {
     expect(await reasonFor(nodejs)).toBe(
@@ -236,6 +242,45 @@ describe('the cache is not used, and the reason is told', () => {
     expect(await reasonFor({ 'Pulumi.yaml': `name: p\nruntime: ${runtime}\n` })).toBe(
       `dependencies of the runtime "${runtime}" are not cached`,
     );
+  });
+
+  const execute = promisify(execFile);
+  const limits = { 'Pulumi.yaml': 1, 'package-lock.json': 64 } as const;
+  describe.each(['Pulumi.yaml', 'package-lock.json'] as const)('where %s is', (name) => {
+    test.each<[string, (path: string) => Promise<unknown>, string]>([
+      ['a link to a device', (path) => symlink('/dev/zero', path), 'is not a regular file'],
+      ['a pipe', (path) => execute('mkfifo', [path]), 'is not a regular file'],
+      [
+        'too large',
+        (path) => writeFile(path, '').then(() => truncate(path, limits[name] * 1024 * 1024 + 1)),
+        `is larger than the ${limits[name]} MiB that are read of it`,
+      ],
+    ])('%s', async (_, make, reason) => {
+      const top = await source({ ...nodejs, 'package-lock.json': npmLock });
+      const path = join(top, name);
+      await rm(path);
+      await make(path);
+      expect(await reasonIn(top)).toBe(`${path} ${reason}`);
+    });
+  });
+
+  test('where the lock file is a folder, or a link to nothing', async () => {
+    const top = await source(nodejs);
+    const path = join(top, 'package-lock.json');
+    await mkdir(path);
+    expect(await reasonIn(top)).toBe(`${path} is not a file`);
+    await rm(path, { recursive: true });
+    await symlink('nowhere', path);
+    expect(await reasonIn(top)).toBe(`${path} is not a file`);
+  });
+
+  test('a lock file of the largest size that is read is one, and an endless file of the kernel is empty', async () => {
+    const top = await source({ ...nodejs, 'package-lock.json': npmLock });
+    await truncate(join(top, 'package-lock.json'), 64 * 1024 * 1024);
+    expect(await reasonIn(top)).toBe('it was used');
+    await rm(join(top, 'package-lock.json'));
+    await symlink('/proc/kmsg', join(top, 'package-lock.json'));
+    expect(await reasonIn(top)).toBe('it was used');
   });
 });
 

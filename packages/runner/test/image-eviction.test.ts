@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { createImageStore, type ImageStore } from '../src/images/image-store.ts';
 import { nameLocalImage } from '../src/images/local-images.ts';
 import { makeImage } from '../src/images/make-image.ts';
@@ -14,47 +14,35 @@ import { nodePath } from '../src/setup/repository.ts';
 import { runCommand } from '../src/setup/run-command.ts';
 import { layerOf } from '../src/testing/layers.ts';
 import { writeOciImage } from '../src/testing/oci-image.ts';
-import { push, type TestRegistry } from './image-registry.ts';
-import { ImageSetting, imageResolver } from './image-setting.ts';
+import { push } from './image-registry.ts';
+import { imageResolver, useImageSetting } from './image-setting.ts';
 
-let setting: ImageSetting;
-let folder: string;
-let registry: TestRegistry;
-let cacheDirectory: string;
-let images: ImageStore;
-beforeAll(async () => {
-  setting = await ImageSetting.create();
-  ({ folder, registry } = setting);
-});
-afterAll(() => setting[Symbol.asyncDispose]());
-beforeEach(async () => {
-  ({ cacheDirectory, images } = await setting.makeCache());
-});
+const given = useImageSetting();
 
 describe('the store', () => {
   const sizeMiB = 4;
   /** An image of 4 MiB that is a layer of as many, and another one that all of them share. */
   const pushSized = async (name: string, bytes = sizeMiB << 20) => {
-    const repository = `${registry.host}/sized`;
+    const repository = `${given.registry.host}/sized`;
     const reference = `${repository}:${name}`;
     const own = layerOf([{ file: name, content: randomBytes(bytes) }]);
-    const { digest } = await push(folder, reference, { layers: [base, own] });
-    return { reference, device: new StoreFolder(cacheDirectory).device(digest, repository) };
+    const { digest } = await push(given.folder, reference, { layers: [base, own] });
+    return { reference, device: new StoreFolder(given.cacheDirectory).device(digest, repository) };
   };
   const base = layerOf([
     { file: 'usr/bin/pulumi', mode: 0o755, content: 'x' },
     { file: 'base', content: randomBytes(50_000) },
   ]);
   const storeOf = (mebibytes: number) =>
-    createImageStore({ cacheDirectory, limitBytes: mebibytes * 2 ** 20 });
+    createImageStore({ cacheDirectory: given.cacheDirectory, limitBytes: mebibytes * 2 ** 20 });
 
   test('fetches a layer once that several images of a repository have', async () => {
-    const before = registry.requests(/sized\/blobs/);
+    const before = given.registry.requests(/sized\/blobs/);
     const [one, two] = [await pushSized('one'), await pushSized('two')];
-    await images.resolve(one.reference);
-    await images.resolve(two.reference);
+    await given.images.resolve(one.reference);
+    await given.images.resolve(two.reference);
     // Of each the configuration and its own layer; of the first the shared one too.
-    expect(registry.requests(/sized\/blobs/) - before).toBe(5);
+    expect(given.registry.requests(/sized\/blobs/) - before).toBe(5);
   });
 
   test('removes what was not used for the longest time when it grows beyond its limit, layers first', async () => {
@@ -64,9 +52,11 @@ describe('the store', () => {
     expect([existsSync(a.device), existsSync(b.device)]).toEqual([true, true]);
     await (await store.resolve(c.reference)).release();
     expect([existsSync(a.device), existsSync(b.device), existsSync(c.device)]).toEqual([true, false, true]);
-    expect(await readdir(join(cacheDirectory, 'images/layers'))).toEqual([]);
+    expect(await readdir(join(given.cacheDirectory, 'images/layers'))).toEqual([]);
     expect(
-      (await readdir(join(cacheDirectory, 'images/devices'))).filter((name) => name.startsWith('removed')),
+      (await readdir(join(given.cacheDirectory, 'images/devices'))).filter((name) =>
+        name.startsWith('removed'),
+      ),
     ).toEqual([]);
   });
 
@@ -111,7 +101,7 @@ describe('the store', () => {
     const [a, b, c] = [await pushSized('used-a'), await pushSized('used-b'), await pushSized('used-c')];
     const store = storeOf(1);
     const held = await store.resolve(a.reference);
-    const other = spawn(nodePath, [imageResolver, cacheDirectory, b.reference], {
+    const other = spawn(nodePath, [imageResolver, given.cacheDirectory, b.reference], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     await once(other.stdout, 'data');
@@ -147,8 +137,8 @@ describe('the store', () => {
   });
 
   test('keeps what was built on this host, which nobody could fetch again, until it is told otherwise', async () => {
-    const built = new StoreFolder(cacheDirectory);
-    const layout = join(cacheDirectory, 'layout');
+    const built = new StoreFolder(given.cacheDirectory);
+    const layout = join(given.cacheDirectory, 'layout');
     const { digest } = await writeOciImage(layout, { layers: [base] });
     const image = { reference: 'localhost/built:1', digest, repository: null, isOpen: false };
     await makeImage(built, image, async () => ({ layout, blobs: join(layout, 'blobs') }));
@@ -157,9 +147,9 @@ describe('the store', () => {
     const store = storeOf(1);
     await (await store.resolve(fetched.reference)).release();
     await vi.waitFor(() => expect(existsSync(fetched.device)).toBe(false), 5_000);
-    await pruneImages(cacheDirectory, { all: false });
+    await pruneImages(given.cacheDirectory, { all: false });
     await (await store.resolve(image.reference)).release();
-    await pruneImages(cacheDirectory, { all: true });
+    await pruneImages(given.cacheDirectory, { all: true });
     await expect(store.resolve(image.reference)).rejects.toThrow(
       'build it again with `./slipway image build`',
     );

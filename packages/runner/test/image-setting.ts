@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 import { createImageStore, type ImageStore, ImageUnavailableError } from '../src/index.ts';
 import { pushImage, startRegistry, type TestRegistry } from './image-registry.ts';
 
@@ -10,41 +10,53 @@ export const imageResolver = join(import.meta.dirname, 'fixtures/image-resolver.
 export const withPulumi = { 'opt/pulumi/pulumi': '#!/bin/sh\necho v0\n', 'etc/greeting': 'hello' };
 export const environment = ['PATH=/opt/pulumi:/bin', 'GREETING=a=b'];
 
-/** A registry, and a folder with the caches that take images from it. */
-export class ImageSetting implements AsyncDisposable {
+/** A registry that the tests of a file share, and an empty cache that each has for itself, with a store of it. */
+export interface ImageSetting {
   readonly folder: string;
   readonly registry: TestRegistry;
+  readonly cacheDirectory: string;
+  readonly images: ImageStore;
+}
 
-  private constructor(folder: string, registry: TestRegistry) {
-    this.folder = folder;
-    this.registry = registry;
-  }
+/** To be read in tests and hooks alone: they find there what is theirs. */
+export function useImageSetting(): ImageSetting {
+  let folder: string;
+  let registry: TestRegistry;
+  let cacheDirectory: string;
+  let images: ImageStore;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'slipway-images-'));
+    registry = await startRegistry(join(folder, 'registry'));
+  });
+  afterAll(async () => {
+    await registry?.[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true });
+  });
+  beforeEach(async () => {
+    cacheDirectory = await mkdtemp(join(folder, 'cache-'));
+    images = createImageStore({ cacheDirectory });
+  });
+  return {
+    get folder() {
+      return folder;
+    },
+    get registry() {
+      return registry;
+    },
+    get cacheDirectory() {
+      return cacheDirectory;
+    },
+    get images() {
+      return images;
+    },
+  };
+}
 
-  static async create(): Promise<ImageSetting> {
-    const folder = await mkdtemp(join(tmpdir(), 'slipway-images-'));
-    return new ImageSetting(folder, await startRegistry(join(folder, 'registry')));
-  }
-
-  /** Pushes `team/program:1`, an image that a run could use, and for another platform `team/arm:1`. */
-  async pushPrograms(): Promise<void> {
-    const { folder, registry } = this;
-    await pushImage(folder, `${registry.host}/team/program:1`, withPulumi, { environment });
-    await pushImage(folder, `${registry.host}/team/arm:1`, withPulumi, {
-      environment,
-      architecture: 'arm64',
-    });
-  }
-
-  /** An empty cache, and a store of it. */
-  async makeCache(): Promise<{ cacheDirectory: string; images: ImageStore }> {
-    const cacheDirectory = await mkdtemp(join(this.folder, 'cache-'));
-    return { cacheDirectory, images: createImageStore({ cacheDirectory }) };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.registry[Symbol.asyncDispose]();
-    await rm(this.folder, { recursive: true });
-  }
+/** Pushes `team/program:1`, an image that a run could use, and for another platform `team/arm:1`. */
+export async function pushPrograms({ folder, registry }: ImageSetting): Promise<void> {
+  const { host } = registry;
+  await pushImage(folder, `${host}/team/program:1`, withPulumi, { environment });
+  await pushImage(folder, `${host}/team/arm:1`, withPulumi, { environment, architecture: 'arm64' });
 }
 
 /** The error of a reference that cannot be used. */

@@ -5,7 +5,7 @@ import type { FrameFromExecutor } from '@slipway/core';
 import { expect, test } from 'vitest';
 import { identityOf } from '../src/log-spool/process-identity.ts';
 import { SpoolFolder, spoolsFolder } from '../src/log-spool/spool-folder.ts';
-import type { ContractRun } from '../src/testing/contract-server.ts';
+import type { ContractRun } from '../src/testing/contract-run.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
 const line = (text: string): FrameFromExecutor => {

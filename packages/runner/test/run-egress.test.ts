@@ -6,7 +6,7 @@ import {
   type ExecutorCause,
 } from '@slipway/core';
 import { describe, expect, test } from 'vitest';
-import type { ContractRun } from '../src/testing/contract-server.ts';
+import type { ContractRun } from '../src/testing/contract-run.ts';
 import { step, succeeded } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 

@@ -13,7 +13,7 @@ import { ensureGuest } from '../src/guest/ensure-guest.ts';
 import type { Image } from '../src/images/image.ts';
 import { startRunner } from '../src/index.ts';
 import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
-import type { ContractRun } from '../src/testing/contract-server.ts';
+import type { ContractRun } from '../src/testing/contract-run.ts';
 import { buildTinyImage } from '../src/testing/tiny-image.ts';
 import { hostileGuest } from './hostile-guest.ts';
 import { grant, key } from './run-cache-setting.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { CapacityLedger } from '../src/capacity/capacity-ledger.ts';
 import { pauseRunner, resumeRunner } from '../src/index.ts';
 import { WarmPool } from '../src/run/warm-pool/warm-pool.ts';
-import type { ContractRun } from '../src/testing/contract-server.ts';
+import type { ContractRun } from '../src/testing/contract-run.ts';
 import { line, plan, step } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 import { carryOut, jobs, waiting, warm } from './warm-setting.ts';

@@ -1,4 +1,4 @@
-import type { ContractRun } from '../src/testing/contract-server.ts';
+import type { ContractRun } from '../src/testing/contract-run.ts';
 import type { HeldSandbox } from '../src/testing/held-isolation.ts';
 import { line, plan, step, succeeded } from './executor-frames.ts';
 import { eventually, type RunSetting } from './run-setting.ts';

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { StepContext } from '../step.ts';
 import { CacheNotUsed } from './cache-not-used.ts';
 import { cachedFolders } from './cached-folders.ts';
-import { findLockFile } from './lock-file.ts';
+import { findLockFile, lockFileText } from './lock-file.ts';
 import { projectRuntime } from './project-runtime.ts';
 import { withToolSettings } from './tool-settings.ts';
 
@@ -20,7 +19,7 @@ export async function identifyEntry({ layout, environment, log }: StepContext): 
   if (runtime === null) throw new CacheNotUsed('the project file names no runtime');
   await log.write(`Detected project runtime: ${runtime.name}`);
   const lockFile = await findLockFile(runtime, projectDirectory, deploymentDirectory);
-  const lockText = await readFile(lockFile.path, 'utf8');
+  const lockText = await lockFileText(lockFile);
   const key = `${lockFile.tool}-${createHash('sha256').update(lockText).digest('hex')}`;
   await log.write(`Calculated cache entry with key ${key}`);
   const project = { runtime, lockFile, lockText, projectDirectory };

@@ -3,6 +3,10 @@ import { dirname, join } from 'node:path';
 import type { CachedTool } from '@slipway/core';
 import { CacheNotUsed } from './cache-not-used.ts';
 import type { ProjectRuntime } from './project-runtime.ts';
+import { MiB, sourceText } from './source-file.ts';
+
+/** More than any lock file has; the executor holds it in memory. */
+const maximumFileBytes = 64 * MiB;
 
 /** What decides which packages a project gets. */
 export interface LockFile {
@@ -72,6 +76,13 @@ export async function findLockFile(
   const wanted = groups.flat().filter(({ tool }) => named === undefined || tool === named);
   const names = wanted.map(({ name }) => (typeof name === 'string' ? name : 'a project file'));
   throw new CacheNotUsed(`there is no lock file (${names.join(', ')})`);
+}
+
+/** Throws `CacheNotUsed` where it cannot be read. */
+export async function lockFileText({ path }: LockFile): Promise<string> {
+  const text = await sourceText(path, maximumFileBytes);
+  if (text === null) throw new CacheNotUsed(`${path} is not a file`);
+  return text;
 }
 
 /** The tool that the project file names, where it is one whose packages are cached. */

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as z from 'zod';
+import { MiB, sourceText } from './source-file.ts';
 
 /** What a project file says about how its program is run. */
 export interface ProjectRuntime {
@@ -11,6 +11,8 @@ export interface ProjectRuntime {
 }
 
 const projectFiles = ['Pulumi.yaml', 'Pulumi.yml', 'Pulumi.json'];
+/** Of a runtime whose program is in it, a file may be long. */
+const maximumFileBytes = MiB;
 
 const projectFile = z.object({
   runtime: z.union([
@@ -21,11 +23,11 @@ const projectFile = z.object({
 
 /**
  * The runtime of the project in `directory`, or in the folders above it up to `top`, as the CLI looks for it. Null when
- * there is no project file that names one.
+ * there is no project file that names one. Throws `CacheNotUsed` where it is not one that can be read.
  */
 export async function projectRuntime(directory: string, top: string): Promise<ProjectRuntime | null> {
   for (const name of projectFiles) {
-    const text = await readFile(join(directory, name), 'utf8').catch(() => null);
+    const text = await sourceText(join(directory, name), maximumFileBytes);
     if (text !== null) return runtimeIn(text);
   }
   return directory === top ? null : projectRuntime(dirname(directory), top);

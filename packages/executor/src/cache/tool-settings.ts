@@ -1,9 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { CachedTool } from '@slipway/core';
 import type { Environment } from '../environment.ts';
 import type { CachedProject } from './cached-project.ts';
 import { namedValues } from './named-values.ts';
+import { sourceText } from './source-file.ts';
 
 /** Larger ones are left out, and so are longer values, which are no folders (`cachedPath`): strangers write them. */
 const maximumFileBytes = 64 * 1024;
@@ -34,7 +34,7 @@ interface SettingsKind {
   readonly isRelativeToFile: boolean;
 }
 
-/** As npm 11, Yarn 1.22 and 4, pnpm 10 and 12, pip 23, uv 0.13, Poetry 2.5, Go 1.26 and NuGet read them. */
+/** As npm 11, Yarn 1.22 and 4, pnpm 10 and 12, pip 23, uv 0.13, Poetry 2.5, Go 1.26 and NuGet 5.4 read them. */
 const kinds: Readonly<Record<CachedTool, SettingsKind>> = {
   npm: {
     files: ({ lockDirectory, home }) => [join(lockDirectory, '.npmrc'), join(home, '.npmrc')],
@@ -147,14 +147,10 @@ export async function withToolSettings(
   return { ...settings, ...environment };
 }
 
-/** The empty string where there is no such file. */
+/** The empty string where there is no such file, or none that can be read. */
 async function textOf(file: string): Promise<string> {
-  try {
-    const about = await stat(file);
-    return about.isFile() && about.size <= maximumFileBytes ? await readFile(file, 'utf8') : '';
-  } catch {
-    return '';
-  }
+  const text = await sourceText(file, maximumFileBytes).catch(() => null);
+  return text ?? '';
 }
 
 function foldersUpTo(top: string, directory: string): string[] {
@@ -162,10 +158,16 @@ function foldersUpTo(top: string, directory: string): string[] {
   return isLast ? [directory] : [directory, ...foldersUpTo(top, dirname(directory))];
 }
 
-/** `${NAME}`, `${NAME:-default}` and `%NAME%` stand for variables, and `~/` for the home folder, where tools allow it. */
+/**
+ * `${NAME}`, with what the tools put behind it for names that are not set (`?` of npm: nothing; `-default`; `:-default`
+ * also for empty ones), and `%NAME%` stand for variables, and `~/` for the home folder, where tools allow it.
+ */
 function expand(value: string, home: string, environment: Environment): string {
   return value
-    .replace(/\$\{(\w+)(?::?-([^}]*))?\}/g, (_, name, otherwise) => environment[name] || (otherwise ?? ''))
+    .replace(/\$\{(\w+)(?:(\?|:?-)([^}]*))?\}/g, (text, name, operator, otherwise) => {
+      const found = operator === ':-' ? environment[name] || undefined : environment[name];
+      return found ?? otherwise ?? text;
+    })
     .replace(/%(\w+)%/g, (text, name) => environment[name] ?? text)
     .replace(/^~(?=\/)/, home);
 }

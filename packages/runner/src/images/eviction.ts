@@ -20,38 +20,38 @@ export interface EvictionOptions {
   readonly spares?: (image: ImageRecord) => boolean;
 }
 
+export interface Eviction {
+  readonly freedBytes: number;
+  /** What the store takes on the disk now. */
+  readonly usedBytes: number;
+}
+
 const removedPrefix = 'removed-';
 
 /**
  * Makes the store as small as `limitBytes`: what was not used for the longest time goes first, layers before the images
  * made of them. What a run uses stays, and so do images that were built on this host and could not be fetched again
  * (unless those are meant too).
- * Answers the bytes that were freed.
  */
 export async function evict(
   store: StoreFolder,
   limitBytes: number,
   options: EvictionOptions = {},
-): Promise<number> {
+): Promise<Eviction> {
   const layers = await keptLayers(store);
   const devices = await keptDevices(store, options);
-  let excess = bytesOf([...layers, ...devices]) - limitBytes;
-  let freed = 0;
+  let usedBytes = bytesOf([...layers, ...devices]);
+  let freedBytes = 0;
   const byAge = (kept: Kept[]) => kept.sort((a, b) => a.usedAt - b.usedAt);
   const removable = [...byAge(layers), ...byAge(devices)].filter(({ mayBeRemoved }) => mayBeRemoved);
-  if (options.spares && bytesOf(removable) < excess) return 0;
+  if (options.spares && bytesOf(removable) < usedBytes - limitBytes) return { freedBytes, usedBytes };
   for (const { path, bytes } of removable) {
-    if (excess <= 0) break;
+    if (usedBytes <= limitBytes) break;
     if (!(await removeAtOnce(store, path))) continue;
-    excess -= bytes;
-    freed += bytes;
+    usedBytes -= bytes;
+    freedBytes += bytes;
   }
-  return freed;
-}
-
-/** What the store takes on the disk. */
-export async function usedBytes(store: StoreFolder): Promise<number> {
-  return bytesOf([...(await keptLayers(store)), ...(await keptDevices(store))]);
+  return { freedBytes, usedBytes };
 }
 
 function bytesOf(kept: readonly Kept[]): number {

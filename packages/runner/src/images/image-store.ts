@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { RegistryCredentials } from '@slipway/core';
 import { exists } from '../setup/make-once.ts';
 import type { ConversionLimits } from './convert/limits.ts';
-import { type EvictionOptions, evict, sweep, usedBytes } from './eviction.ts';
+import { type EvictionOptions, evict, sweep } from './eviction.ts';
 import { Holders } from './holders.ts';
 import type { Image } from './image.ts';
 import { type ImageRecord, readRecord } from './image-record.ts';
@@ -101,7 +101,7 @@ class CachedImages implements ImageStore {
   /** Whom a registry has let fetch which digest, since this process began. */
   readonly #admitted = new Set<string>();
   #swept: Promise<void> | undefined;
-  #makingRoom: Promise<void> = Promise.resolve();
+  #makingRoom: Promise<unknown> = Promise.resolve();
 
   constructor(options: ImageStoreOptions) {
     this.#options = options;
@@ -225,13 +225,12 @@ class CachedImages implements ImageStore {
     aheadOfTime: NonNullable<ResolveOptions['aheadOfTime']>,
   ): Promise<void> {
     const { limitBytes = usualLimitBytes } = this.#options;
-    await this.#makeRoom(limitBytes * nearlyFull, aheadOfTime);
-    const used = await usedBytes(this.#store);
-    if (used <= limitBytes * nearlyFull) return;
+    const usedBytes = await this.#makeRoom(limitBytes * nearlyFull, aheadOfTime);
+    if (usedBytes <= limitBytes * nearlyFull) return;
     const inGiB = (bytes: number) => (bytes / 1024 ** 3).toFixed(1);
     throw new ImageUnavailableError(
       reference,
-      `it waits for a run that wants it, as the image cache is nearly full (${inGiB(used)} of ${inGiB(limitBytes)} GiB) ` +
+      `it waits for a run that wants it, as the image cache is nearly full (${inGiB(usedBytes)} of ${inGiB(limitBytes)} GiB) ` +
         'of images that runs use, that settings name or that were built here. Give the runner a larger one (--image-cache-gib).',
     );
   }
@@ -263,15 +262,17 @@ class CachedImages implements ImageStore {
       });
   }
 
+  /** Answers the bytes that the store takes then. */
   async #makeRoom(
     limitBytes = this.#options.limitBytes ?? usualLimitBytes,
     options: EvictionOptions = {},
-  ): Promise<void> {
+  ): Promise<number> {
     await this.#holders.sweep();
-    const freed = await evict(this.#store, limitBytes, options);
-    if (freed > 0) {
-      this.#options.report?.(`Removed ${(freed / 1024 ** 3).toFixed(1)} GiB of images that nobody used`);
+    const { freedBytes, usedBytes } = await evict(this.#store, limitBytes, options);
+    if (freedBytes > 0) {
+      this.#options.report?.(`Removed ${(freedBytes / 1024 ** 3).toFixed(1)} GiB of images that nobody used`);
     }
+    return usedBytes;
   }
 
   async #sweep(): Promise<void> {

@@ -50,7 +50,7 @@ export async function pruneImages(
   await sweep(store);
   await new Holders(store.holders).sweep();
   await new PreparationFailures(store).clearAll();
-  return evict(store, 0, { localToo: all });
+  return (await evict(store, 0, { localToo: all })).freedBytes;
 }
 
 /** Undefined when it was removed meanwhile. */
