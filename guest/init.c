@@ -127,6 +127,7 @@ int main(void) {
   boot_id[strcspn(boot_id, "\n")] = '\0';
   channel_report("{\"event\":\"boot\",\"kernelRelease\":%s,\"bootId\":%s}", quoted(kernel.release), quoted(boot_id));
   mounts_read_only_disks();
+  read_ahead();
   network_up();
   container_prepare();
 

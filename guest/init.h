@@ -74,6 +74,10 @@ struct volume_room mounts_volume_room(void);
 /* The device of the disk at a SCSI target, once the kernel has it. Answers what went wrong, or NULL. */
 const char *mounts_find_late_disk(unsigned target, char *device, size_t size);
 
+/* read-ahead.c */
+/* Has the kernel read what the toolbox lists of its files, while everything else goes on. */
+void read_ahead(void);
+
 /* network.c */
 void network_up(void);
 

@@ -23,6 +23,7 @@ export {
   StreamMasker,
 } from './masking.ts';
 export * from './names.ts';
+export * from './rehearsal.ts';
 export * from './run.ts';
 export * from './runner-contract.ts';
 export * from './sandbox-settings.ts';

@@ -1,38 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeFrame, type FrameToExecutor } from '@slipway/core';
+import { encodeFrame, rehearsalJob } from '@slipway/core';
 import type { Channel } from './channel.ts';
 import { RunnerConnection } from './runner-connection.ts';
 import { serveRunner } from './serve-runner.ts';
-
-const jobAt = (executorRootPath: string): FrameToExecutor => ({
-  type: 'job',
-  job: {
-    runId: 'rehearsal',
-    workflow: 'deployment',
-    stack: { organization: 'rehearsal', project: 'rehearsal', stack: 'rehearsal' },
-    operation: 'update',
-    deployment: { id: 'rehearsal', version: 1 },
-    jobToken: 'rehearsal',
-    consoleUrl: '',
-    source: { kind: 'git', repoUrl: 'http://rehearsal.invalid/', branch: 'main' },
-    environment: {},
-    preRunCommands: [],
-    options: {
-      skipInstallDependencies: false,
-      deleteAfterDestroy: false,
-      remediateIfDriftDetected: false,
-      cacheDependencies: false,
-    },
-    executorRootPath,
-    secrets: ['rehearsal'],
-  },
-  network: { gatewayUrl: 'http://rehearsal.invalid', extraCertificates: '', proxy: { noProxy: '' } },
-  imageEnvironment: {},
-  stepUser: { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' },
-  cacheTransfer: 'device',
-});
 
 /**
  * Has a run up to the first line of its first step, whose runner is gone then. Rejects when it does not come so far. V8
@@ -44,7 +16,7 @@ export async function rehearse(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'rehearsal-'));
   const over = Promise.withResolvers<void>();
   async function* incoming(): AsyncGenerator<Buffer> {
-    yield encodeFrame(jobAt(folder));
+    yield encodeFrame(rehearsalJob(folder));
     await over.promise;
   }
   let lineWritten = false;

@@ -7,6 +7,7 @@ import type { Isolation, Sandbox, SandboxSpec } from '../isolation/isolation.ts'
 import { type Gateway, startGateway } from '../network/gateway.ts';
 import { createOpenNetwork } from '../network/pasta-network.ts';
 import type { SandboxNetwork } from '../network/sandbox-network.ts';
+import type { Toolbox } from '../toolbox/toolbox.ts';
 import { hostTraces } from './host-traces.ts';
 import { buildTinyImage } from './tiny-image.ts';
 
@@ -19,6 +20,8 @@ export interface BenchSpec {
   readonly environment?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
   readonly egress?: EgressPolicy;
+  /** The real one, say, which takes seconds to make. */
+  readonly toolbox?: Toolbox;
   /** A command in front of those of the sandbox on the host, in its network. */
   readonly enter?: readonly string[];
 }
@@ -87,7 +90,7 @@ export class SandboxBench {
     const spec: SandboxSpec = {
       id: `${this.#idPrefix}${++this.#count}`,
       image: this.#parts.image,
-      toolbox: this.#parts.toolbox,
+      toolbox: differences.toolbox ?? this.#parts.toolbox,
       size: { cpus: 1, memoryMiB: 512, volumeGiB: 1, ...differences.size },
       pidLimit: differences.pidLimit ?? 256,
       silenceSeconds: differences.silenceSeconds ?? 15,

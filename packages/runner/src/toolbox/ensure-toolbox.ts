@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { z } from 'zod';
@@ -11,12 +11,14 @@ import { nodePath, repositoryPath } from '../setup/repository.ts';
 import { runCommand } from '../setup/run-command.ts';
 import type { SetUpOptions } from '../setup/set-up-options.ts';
 import { copyWithLibraries, loaderName } from './node-with-libraries.ts';
+import { readAheadList } from './read-ahead.ts';
 import type { Toolbox } from './toolbox.ts';
 
 /** Changes when the way in which the toolbox is made does. */
-const recipe = 'toolbox 4';
+const recipe = 'toolbox 5';
 const reaperSource = repositoryPath('packages/executor/reaper.c');
 const erofsName = 'toolbox.erofs';
+const snapshotName = 'executor.snapshot';
 const recordName = 'toolbox.json';
 const record = z.object({ digest: z.string() });
 
@@ -32,18 +34,14 @@ export async function ensureToolbox({ cacheDirectory, report }: SetUpOptions): P
   return {
     digest,
     erofsPath: join(folder, erofsName),
-    executorArgv: [
-      '/slipway/bin/reaper',
-      `/slipway/lib/${loaderName}`,
-      ...[
-        '--library-path',
-        '/slipway/lib',
-        '/slipway/bin/node',
-        '--snapshot-blob',
-        '/slipway/executor.snapshot',
-      ],
-    ],
+    executorArgv: ['/slipway/bin/reaper', ...executorCommand('/slipway')],
   };
+}
+
+/** The executor of the toolbox that is at `root`. */
+function executorCommand(root: string): string[] {
+  const node = [`${root}/lib/${loaderName}`, '--library-path', `${root}/lib`, `${root}/bin/node`];
+  return [...node, '--snapshot-blob', `${root}/${snapshotName}`];
 }
 
 async function inputs(): Promise<string[]> {
@@ -66,7 +64,12 @@ async function make(folder: string, report: (line: string) => void): Promise<voi
   const script = join(root, 'executor.js');
   await bundleExecutor(script);
   const digest = await folderDigest(root);
-  await takeSnapshot(script, join(root, 'executor.snapshot'));
+  const snapshot = join(root, snapshotName);
+  await takeSnapshot(script, snapshot);
+  // Node maps its own files, and reads the snapshot as a whole.
+  const { size } = await stat(snapshot);
+  const readAhead = `${await readAheadList(executorCommand(root), root)}0 ${size} ${snapshotName}\n`;
+  await writeFile(join(root, 'read-ahead'), readAhead);
   const target = join(folder, erofsName);
   await runCommand(makeErofsCommand({ target, folder: root, identity: recipe, timestampSeconds: 0 }));
   await rm(root, { recursive: true });
