@@ -24,7 +24,7 @@ const pollMilliseconds = 50;
 export const runStart: Benchmark = {
   name: 'run-start',
   description: `from the API's 202 to the executor's first log line, in a VM, against bare QEMU and crun (middle of ${rounds} rounds)`,
-  maximumRatio: 1.25,
+  maximumRatio: 1.15,
   measure: async (report) => {
     const reference = await referenceCommand(size);
     const slipway = await startSlipway({

@@ -71,11 +71,10 @@ const everyKernel = [
 
 /**
  * Emulated, the kernel's own measurement of its clock sometimes hangs. An emulated processor has none of the faults that
- * the kernel works around; and the memory that the kernel takes for itself comes cleared from the host, or was this one
- * container's before.
+ * the kernel works around, which takes it half a second of its boot.
  */
 function emulatedKernel({ tscKiloHertz }: Extract<Acceleration, { kind: 'emulation' }>): string[] {
-  return [`tsc_early_khz=${tscKiloHertz}`, 'tsc=reliable', 'mitigations=off', 'init_on_alloc=0'];
+  return [`tsc_early_khz=${tscKiloHertz}`, 'tsc=reliable', 'mitigations=off'];
 }
 
 /** The devices of a sandbox. The guest knows disks by serial and ports by name. */
