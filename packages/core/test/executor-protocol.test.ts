@@ -12,7 +12,7 @@ import {
 } from '../src/index.ts';
 import { Random } from './random.ts';
 
-const timestamp = '2026-01-01T00:00:00.000Z';
+const timestamp = Date.parse('2026-01-01T00:00:00Z');
 
 function rawFrame(body: Buffer | string): Buffer {
   const bytes = Buffer.from(body);
@@ -83,7 +83,7 @@ describe('what is not a frame ends the run with the cause protocol-violation:', 
     ['nesting without end', rawFrame('['.repeat(maximumFrameBytes))],
     ['an unknown type', rawFrame('{"type":"hello"}')],
     ['no object', rawFrame('null')],
-    ['a step beyond the greatest', rawFrame('{"type":"step","step":100,"status":"running","timestamp":"x"}')],
+    ['a step beyond the greatest', rawFrame('{"type":"step","step":100,"status":"running","timestamp":1}')],
     ['a timestamp that is none', rawFrame('{"type":"log","step":0,"timestamp":"now","lines":[]}')],
     [
       'a line that is too long',

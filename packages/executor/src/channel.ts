@@ -1,5 +1,4 @@
-import { fstatSync, read, write } from 'node:fs';
-import { Socket } from 'node:net';
+import { read, write } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
@@ -11,34 +10,17 @@ export interface Channel {
   write(bytes: Buffer): Promise<void>;
 }
 
-/** Opens the channel at `fileDescriptor`: a socket in containers, a virtio-serial device in virtual machines. */
-export function openChannel(fileDescriptor: number): Channel {
-  return fstatSync(fileDescriptor).isSocket() ? socketChannel(fileDescriptor) : deviceChannel(fileDescriptor);
-}
-
-function socketChannel(fileDescriptor: number): Channel {
-  const socket = new Socket({ fd: fileDescriptor, readable: true, writable: true });
-  // A reset reaches both the reader and the writers; without a listener it would also end the process.
-  socket.on('error', () => {});
-  return {
-    incoming: socket,
-    write: (bytes) =>
-      new Promise((resolve, reject) => {
-        socket.write(bytes, (error) => (error ? reject(error) : resolve()));
-      }),
-  };
-}
-
 const readBytes = promisify(read);
 const writeBytes = promisify(write);
-const deviceReadBytes = 64 * 1024;
-const busyDeviceMilliseconds = 20;
+const mostReadBytes = 64 * 1024;
+const busyMilliseconds = 20;
 
 /**
- * Node has no stream for a character device that blocks, so it is read and written in the thread pool. The read that
- * is always under way there also keeps `process.exit` waiting until the host closes its end.
+ * Opens the channel at `fileDescriptor`: a socket in containers, a virtio-serial device in virtual machines. Node has no
+ * stream for a character device that blocks, so it is read and written in the thread pool. The read that is always under
+ * way there also keeps `process.exit` waiting until the host closes its end.
  */
-function deviceChannel(fileDescriptor: number): Channel {
+export function openChannel(fileDescriptor: number): Channel {
   let lastWrite: Promise<void> = Promise.resolve();
   const writeAll = async (bytes: Buffer) => {
     for (let offset = 0; offset < bytes.length; ) {
@@ -47,7 +29,7 @@ function deviceChannel(fileDescriptor: number): Channel {
     }
   };
   return {
-    incoming: readDevice(fileDescriptor),
+    incoming: readAll(fileDescriptor),
     write: (bytes) => {
       lastWrite = lastWrite.then(() => writeAll(bytes));
       return lastWrite;
@@ -55,24 +37,24 @@ function deviceChannel(fileDescriptor: number): Channel {
   };
 }
 
-async function* readDevice(fileDescriptor: number): AsyncGenerator<Buffer> {
+async function* readAll(fileDescriptor: number): AsyncGenerator<Buffer> {
   for (;;) {
-    const buffer = Buffer.allocUnsafe(deviceReadBytes);
+    const buffer = Buffer.allocUnsafe(mostReadBytes);
     const { bytesRead } = await whenReady(() => readBytes(fileDescriptor, buffer, 0, buffer.length, null));
-    // A virtio port answers 0 bytes when nobody is connected on the host.
+    // The end of a socket; a virtio port answers so when nobody is connected on the host.
     if (bytesRead === 0) return;
     yield buffer.subarray(0, bytesRead);
   }
 }
 
-/** Whoever opened the device may have set `O_NONBLOCK`; then it says `EAGAIN` instead of waiting. */
+/** Whoever opened it may have set `O_NONBLOCK`; then it says `EAGAIN` instead of waiting. */
 async function whenReady<Result>(attempt: () => Promise<Result>): Promise<Result> {
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error;
-      await sleep(busyDeviceMilliseconds);
+      await sleep(busyMilliseconds);
     }
   }
 }

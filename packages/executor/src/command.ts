@@ -60,6 +60,7 @@ export async function runCommand(
 ): Promise<CommandEnd> {
   const before = await kernelCounters();
   cancellation.interrupted.throwIfAborted();
+  ignoreSignals();
   const [file, ...parameters] = command.argv;
   const child = spawnAsFirstVictim(() =>
     spawn(file, parameters, {
@@ -84,6 +85,13 @@ export async function runCommand(
     release();
     // Copying may go on behind us; when the runner is gone it ends, which the connection's reader reports.
     output.catch(() => {});
+  }
+}
+
+/** A command has no say in when the executor ends: only the runner has. */
+function ignoreSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    if (process.listenerCount(signal) === 0) process.on(signal, () => {});
   }
 }
 

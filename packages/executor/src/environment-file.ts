@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Environment } from './environment.ts';
 
@@ -28,12 +29,8 @@ export async function readEnvironmentFile(path: string): Promise<EnvironmentFile
 }
 
 async function readBeginning(path: string): Promise<string> {
-  try {
-    await using file = await open(path, 'r');
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(maximumFileBytes), 0, maximumFileBytes, 0);
-    return buffer.toString('utf8', 0, bytesRead);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
-    throw error;
-  }
+  if (!existsSync(path)) return '';
+  await using file = await open(path, 'r');
+  const { bytesRead, buffer } = await file.read(Buffer.alloc(maximumFileBytes), 0, maximumFileBytes, 0);
+  return buffer.toString('utf8', 0, bytesRead);
 }

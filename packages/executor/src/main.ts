@@ -1,6 +1,5 @@
 import { startupSnapshot } from 'node:v8';
 import { openChannel } from './channel.ts';
-import { becomeLastVictim } from './memory-priority.ts';
 import { rehearse } from './rehearse.ts';
 import { RunnerConnection } from './runner-connection.ts';
 import { serveRunner } from './serve-runner.ts';
@@ -12,10 +11,6 @@ import { serveRunner } from './serve-runner.ts';
 const channelFileDescriptor = 3;
 
 function main(): void {
-  becomeLastVictim();
-  // A command of the run has no say in when the executor ends: only the runner has.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
-
   // An emulated machine translates code when it first runs: one that waits for its job has the time for that. An image
   // in which it fails, as there is no /tmp, is none the worse for it.
   const whileIdle = () => void rehearse().catch(() => {});

@@ -1,26 +1,25 @@
 import { openSync, readSync, writeSync } from 'node:fs';
 
 const scoreFile = '/proc/self/oom_score_adj';
-/** -1000 would exempt it wholly; then a leak of its own would take the machine down. */
-const executorScore = -900;
 const commandScore = 500;
 
-/** Opened at the start: once the executor has become another user, it may write to the file, but not open it. */
 let descriptor: number | undefined;
 
-/** When memory runs out, the kernel is to spare the executor, which tells why. Not every sandbox allows that. */
-export function becomeLastVictim(): void {
+/** To be called before the executor becomes another user, who may write to the file, but not open it. */
+export function openScoreFile(): void {
   try {
-    descriptor = openSync(scoreFile, 'r+');
+    descriptor ??= openSync(scoreFile, 'r+');
   } catch {
-    // Some sandboxes have no writable /proc: the default order holds then.
-    return;
+    // Some sandboxes have no writable /proc: the kernel's own order holds then.
   }
-  writeScore(descriptor, executorScore);
 }
 
-/** Runs `start`, which starts a process that the kernel is to kill before the executor: children inherit the score. */
+/**
+ * Runs `start`, which starts a process that the kernel is to kill before the executor, who tells why: children inherit
+ * the score.
+ */
 export function spawnAsFirstVictim<Started>(start: () => Started): Started {
+  openScoreFile();
   if (descriptor === undefined) return start();
   const own = readScore(descriptor);
   writeScore(descriptor, commandScore);
@@ -40,6 +39,6 @@ function writeScore(file: number, score: number): void {
   try {
     writeSync(file, String(score), 0);
   } catch {
-    // Lowering it takes CAP_SYS_RESOURCE.
+    // The kernel may refuse it.
   }
 }

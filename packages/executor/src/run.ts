@@ -42,7 +42,7 @@ export async function executeRun(
   for (const [index, step] of steps.entries()) {
     if (cancellation.interrupted.aborted) return cancelled(`The step "${step.name}" was not started.`);
     const report = (status: 'running' | 'succeeded' | 'failed') =>
-      connection.send([{ type: 'step', step: index, status, timestamp: new Date().toISOString() }]);
+      connection.send([{ type: 'step', step: index, status, timestamp: Date.now() }]);
     const log = new StepLog(connection, patterns, index);
     await report('running');
     try {

@@ -2,6 +2,7 @@ import { access, chown, constants, mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { JobFrame } from './environment.ts';
 import type { Layout } from './layout.ts';
+import { openScoreFile } from './memory-priority.ts';
 
 export type StepUser = NonNullable<JobFrame['stepUser']>;
 
@@ -14,6 +15,7 @@ const rootHome = '/root';
  */
 export async function becomeStepUser(user: StepUser | undefined, layout: Layout): Promise<string> {
   if (!user || user.userId === 0) return user?.home ?? rootHome;
+  openScoreFile();
   await makeFolder(layout.deploymentDirectory, user);
   await makeFolder(layout.executorDirectory, user);
   await (await open(layout.environmentFile, 'a')).close();

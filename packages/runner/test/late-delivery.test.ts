@@ -9,7 +9,7 @@ import type { ContractRun } from '../src/testing/contract-run.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
 const line = (text: string): FrameFromExecutor => {
-  return { type: 'log', step: 0, lines: [text], timestamp: new Date().toISOString() };
+  return { type: 'log', step: 0, lines: [text], timestamp: Date.now() };
 };
 const numbered = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, index) => `line ${first + index}`);

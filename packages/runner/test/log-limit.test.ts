@@ -137,7 +137,7 @@ test('a run whose log was cut goes on, and the control plane gets no more than i
           type: 'log',
           step: 0,
           lines: [text],
-          timestamp: new Date().toISOString(),
+          timestamp: Date.now(),
         }),
       ),
     );
@@ -150,7 +150,7 @@ test('a run whose log was cut goes on, and the control plane gets no more than i
   for (let piece = 0; piece < 20; piece += 1) say(...Array.from({ length: 100 }, () => 'x'.repeat(2_000)));
   await eventually(() => sandbox.received.some((frame) => frame.type === 'log-full'));
   sandbox.say({
-    ...{ type: 'log', step: 0, timestamp: new Date().toISOString() },
+    ...{ type: 'log', step: 0, timestamp: Date.now() },
     ...{ lines: ['error: this is why it failed'], leftOut: { lines: 1_000_000, bytes: 1e9 } },
   });
   sandbox.say({ type: 'result', outcome: 'failed', cause: 'program-error', message: 'It failed.' });

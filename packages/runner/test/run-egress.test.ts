@@ -41,7 +41,7 @@ async function failing({ refused, cause, says = 'it failed' }: Failing): Promise
   const sandbox = await setting.sandboxAtWork(['First', 'Second']);
   sandbox.say(
     ...[step(0, 'running'), step(0, 'succeeded'), step(1, 'running')],
-    { type: 'log', step: 1, timestamp: timestamp(), lines: [says] },
+    { type: 'log', step: 1, timestamp: Date.now(), lines: [says] },
     step(1, 'failed'),
     { type: 'result', outcome: 'failed', cause, message: 'The step "Second" failed.' },
   );

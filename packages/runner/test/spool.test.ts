@@ -230,7 +230,7 @@ test('a run whose log the control plane does not take is held up, renews its lea
     const frame: FrameFromExecutor = {
       type: 'log',
       step: 0,
-      timestamp: new Date().toISOString(),
+      timestamp: Date.now(),
       lines: [`${said} ${text}`],
     };
     said += 1;

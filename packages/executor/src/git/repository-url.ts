@@ -20,18 +20,13 @@ const scpStyle = /^(?:\w[\w.-]*@)?\w[\w.-]*:(?!\/\/)[^\s]+$/;
  */
 export function parseRepositoryUrl(text: string): RepositoryUrl {
   if (scpStyle.test(text)) return { transport: 'ssh', url: text, origin: '', login: null };
-  const url = URL.canParse(text) ? new URL(text) : null;
+  const url = URL.parse(text);
   if (url?.protocol === 'ssh:' && url.hostname !== '') {
     url.password = '';
     return { transport: 'ssh', url: url.href, origin: '', login: null };
   }
   if ((url?.protocol === 'https:' || url?.protocol === 'http:') && url.hostname !== '') {
-    const userName = decodeURIComponent(url.username);
-    const password = decodeURIComponent(url.password);
-    url.username = '';
-    url.password = '';
-    const login = userName === '' && password === '' ? null : { userName, password };
-    return { transport: 'http', url: url.href, origin: url.origin, login };
+    return { transport: 'http', login: takeLogin(url), url: url.href, origin: url.origin };
   }
   throw new StepFailure(
     'source-unavailable',
@@ -39,6 +34,15 @@ export function parseRepositoryUrl(text: string): RepositoryUrl {
       ? 'The deployment settings name no repository. Set it with `pulumi deployment settings edit`.'
       : `"${url ? withoutLogin(url) : text}" is not the address of a repository: it must begin with https://, http:// or ssh://, or look like git@host:owner/name.`,
   );
+}
+
+/** User name and password, which are not in the address any more. */
+function takeLogin(url: URL): RepositoryUrl['login'] {
+  const { username, password } = url;
+  if (username === '' && password === '') return null;
+  url.username = '';
+  url.password = '';
+  return { userName: decodeURIComponent(username), password: decodeURIComponent(password) };
 }
 
 function withoutLogin(url: URL): string {

@@ -51,7 +51,7 @@ export class StepLog {
   }
 
   async #send(lines: readonly Line[], leftOut?: LeftOut): Promise<void> {
-    const timestamp = new Date().toISOString();
+    const timestamp = Date.now();
     const frame = { type: 'log', step: this.#step, timestamp } as const;
     const frames = groupsOf(lines).map((group) => ({ ...frame, ...group }));
     const [first = { ...frame, lines: [] }, ...rest] = frames;

@@ -77,16 +77,7 @@ export class Conversation {
   }
 }
 
-function checkTimestamp(timestamp: string, now: number): void {
-  const difference = Math.abs(Date.parse(timestamp) - now);
-  if (!(difference <= maximumClockDifferenceMilliseconds)) {
-    throw new ProtocolViolation(
-      `the timestamp ${timestamp.slice(0, 40)} is more than a day away from the runner's clock`,
-    );
-  }
-}
-
-/** The timestamp in the one form that the control plane stores: milliseconds, UTC. */
-export function normalTimestamp(timestamp: string): string {
-  return new Date(timestamp).toISOString();
+function checkTimestamp(timestamp: number, now: number): void {
+  if (Math.abs(timestamp - now) > maximumClockDifferenceMilliseconds)
+    throw new ProtocolViolation(`the timestamp ${timestamp} is more than a day away from the runner's clock`);
 }

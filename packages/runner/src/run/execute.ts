@@ -3,7 +3,7 @@ import type { NewLine } from '../log-spool/chunk.ts';
 import type { CacheFrame } from './cache/entry-transfer.ts';
 import type { RunCache } from './cache/run-cache.ts';
 import { cancelledEnding } from './cancellation.ts';
-import { Conversation, normalTimestamp } from './conversation.ts';
+import { Conversation } from './conversation.ts';
 import type { Ending } from './ending.ts';
 import type { LiveRun } from './live-run.ts';
 import { type Executor, endedWithoutResult } from './start-executor.ts';
@@ -85,7 +85,7 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
       run.report.plan(frame.steps.map((name) => run.mask(name)));
       return [];
     case 'step': {
-      const timestamp = normalTimestamp(frame.timestamp);
+      const timestamp = new Date(frame.timestamp).toISOString();
       run.report.moveStep(frame.step + 1, frame.status, timestamp);
       if (frame.status !== 'running') {
         run.timeLimits.stepEnded();
@@ -97,7 +97,7 @@ function hear(run: LiveRun, frame: Exclude<FrameFromExecutor, Result | CacheFram
       return [header];
     }
     case 'log': {
-      const timestamp = normalTimestamp(frame.timestamp);
+      const timestamp = new Date(frame.timestamp).toISOString();
       const texts = frame.lines.map((text) => run.mask(text));
       run.egress.hear(texts);
       const { piece } = frame;
