@@ -103,6 +103,10 @@ test('a run that was lost before its job was handed out is begun anew, and knows
   await again.log(0, 'begun anew');
   await again.finish();
   expect(await log()).toEqual(['begun anew']);
+  const { rows } = await sql`SELECT line_count FROM run_log_blocks WHERE run_id = ${run.id}`.execute(
+    database(),
+  );
+  expect(rows).toEqual([{ line_count: 1 }]);
 });
 
 test('a run that its runner has finished takes no late lines', async () => {

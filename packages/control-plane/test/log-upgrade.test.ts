@@ -16,14 +16,17 @@ async function migrateUpTo(client: pg.Client, url: string, next: string): Promis
   await client.query('DELETE FROM migrations WHERE name = ANY($1)', [later]);
 }
 
-test('of a run that goes on over the upgrade, nothing is held back of pieces that have gone on', async () => {
+test('of a run that goes on over the upgrade, nothing is held back of pieces that have gone on, and its lines are counted', async () => {
   const database = await makeTestDatabase('template0');
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();
   try {
     await migrateUpTo(client, database.url, '000020_log_chunks.sql');
-    // Lines without the run that they are of.
+    // Lines without the run that they are of, for the migrations as well.
     await client.query('SET session_replication_role = replica');
+    await client.query(`DO $$ BEGIN
+      EXECUTE format('ALTER DATABASE %I SET session_replication_role = replica', current_database());
+    END $$`);
     await client.query(`
       INSERT INTO run_log_lines (run_id, sequence, step, kind, logged_at, text, held)
       SELECT md5(run)::uuid, sequence, 0, kind, now(), '', held::bytea FROM (VALUES
@@ -35,6 +38,13 @@ test('of a run that goes on over the upgrade, nothing is held back of pieces tha
       'SELECT first_sequence AS sequence FROM run_log_chunks WHERE held IS NOT NULL ORDER BY first_sequence',
     );
     expect(rows).toEqual([{ sequence: 3 }, { sequence: 5 }]);
+    const { rows: blocks } = await client.query(
+      'SELECT step, block, line_count FROM run_log_blocks ORDER BY 1, 2, 3',
+    );
+    expect(blocks).toEqual([
+      { step: 0, block: 0, line_count: 1 },
+      { step: 0, block: 0, line_count: 4 },
+    ]);
   } finally {
     await client.end();
     await database.drop();

@@ -10,6 +10,7 @@ import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
 import { badRequest } from '../http/errors.ts';
 import type { Seal } from '../secrets/index.ts';
+import { countStoredLines } from './blocks.ts';
 import { beginningOfChunk } from './chunk.ts';
 import { forgetWhatWentOn, heldPieces, type MaskedChunk, maskChunks } from './long-lines.ts';
 
@@ -58,17 +59,21 @@ export async function appendLines(
     WITH log AS (
       UPDATE runs SET log_bytes = log_bytes + ${bytes} WHERE id = ${runId}
       RETURNING id, log_bytes <= ${maximumBytes} AS has_room
+    ), stored AS (
+      INSERT INTO run_log_chunks (run_id, first_sequence, line_count, step, kind, logged_at, long_line, held, text)
+      SELECT log.id, chunk.*
+      FROM log, unnest(
+        ${fresh.map((chunk) => chunk.sequence)}::int[], ${fresh.map((chunk) => chunk.lineCount)}::int[],
+        ${fresh.map((chunk) => chunk.step)}::int[], ${fresh.map(({ kind }) => (kind === 'header' ? kind : 'line'))}::text[],
+        ${fresh.map((chunk) => chunk.timestamp)}::timestamptz[],
+        ${fresh.map(({ piece }) => piece?.line)}::int[], ${fresh.map((chunk) => chunk.held)}::bytea[],
+        string_to_array(${fresh.map((chunk) => chunk.text + endOfText).join('')}, ${endOfText}))
+        AS chunk (first_sequence, line_count, step, kind, logged_at, long_line, held, text)
+      WHERE has_room AND first_sequence IS NOT NULL
+      RETURNING run_id, first_sequence, line_count, step, kind
     )
-    INSERT INTO run_log_chunks (run_id, first_sequence, line_count, step, kind, logged_at, long_line, held, text)
-    SELECT log.id, chunk.*
-    FROM log, unnest(
-      ${fresh.map((chunk) => chunk.sequence)}::int[], ${fresh.map((chunk) => chunk.lineCount)}::int[],
-      ${fresh.map((chunk) => chunk.step)}::int[], ${fresh.map(({ kind }) => (kind === 'header' ? kind : 'line'))}::text[],
-      ${fresh.map((chunk) => chunk.timestamp)}::timestamptz[],
-      ${fresh.map(({ piece }) => piece?.line)}::int[], ${fresh.map((chunk) => chunk.held)}::bytea[],
-      string_to_array(${fresh.map((chunk) => chunk.text + endOfText).join('')}, ${endOfText}))
-      AS chunk (first_sequence, line_count, step, kind, logged_at, long_line, held, text)
-    WHERE has_room AND first_sequence IS NOT NULL`.execute(db);
+    ${countStoredLines}`.execute(db);
+  // Where there was no room for it, nothing has gone on.
   if (numAffectedRows) await forgetWhatWentOn(db, runId, chunks, held);
 }
 
@@ -144,8 +149,12 @@ function partsOf(chunk: MaskedChunk): (from: number, end: number) => MaskedChunk
 /** Adds a line of Slipway's own at the end of a run's log, in its last step. */
 export async function appendOwnLine(db: Database, runId: string, text: string): Promise<void> {
   await sql`
-    INSERT INTO run_log_chunks (run_id, first_sequence, line_count, step, kind, logged_at, text)
-    SELECT ${runId}, greatest(max(first_sequence) + 1, ${firstOwnSequence}), 1, coalesce(max(step), 0), 'line', now(),
-      ${harmlessText(text)}
-    FROM run_log_chunks WHERE run_id = ${runId}`.execute(db);
+    WITH stored AS (
+      INSERT INTO run_log_chunks (run_id, first_sequence, line_count, step, kind, logged_at, text)
+      SELECT ${runId}, greatest(max(first_sequence) + 1, ${firstOwnSequence}), 1, coalesce(max(step), 0), 'line', now(),
+        ${harmlessText(text)}
+      FROM run_log_chunks WHERE run_id = ${runId}
+      RETURNING run_id, first_sequence, line_count, step, kind
+    )
+    ${countStoredLines}`.execute(db);
 }

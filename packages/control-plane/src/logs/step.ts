@@ -1,6 +1,7 @@
 import { linesOf } from '@slipway/core';
 import { sql } from 'kysely';
 import type { Database } from '../database/database.ts';
+import { blockBefore, blockNumbers } from './blocks.ts';
 
 export interface StepPage {
   readonly lines: readonly { readonly timestamp: string; readonly line: string }[];
@@ -15,18 +16,21 @@ export async function readStep(
   page: { readonly step: number; readonly offset: number; readonly count: number },
 ): Promise<StepPage> {
   const end = page.offset + page.count;
-  // Chunks are counted in their order, and no further than the page reaches.
+  // A block has no more chunks than numbers, and a page no more than lines.
+  const mostChunks = blockNumbers + page.count + 1;
   const { rows } = await sql<StepChunk>`
     SELECT logged_at AS "loggedAt", line_count AS "lineCount", text, lines_before AS "linesBefore"
     FROM (
-      SELECT * FROM (
-        SELECT first_sequence, line_count, logged_at, text,
-          sum(line_count) OVER (ORDER BY first_sequence) - line_count AS lines_before
-        FROM run_log_chunks WHERE run_id = ${run.runId} AND step = ${page.step} AND kind = 'line'
-      ) AS chunks
-      WHERE lines_before + line_count > ${page.offset} ORDER BY first_sequence LIMIT ${page.count + 1}
-    ) AS next_chunks
-    WHERE lines_before <= ${end} ORDER BY first_sequence`.execute(db);
+      SELECT chunk.*, block.lines_before + sum(line_count) OVER (ORDER BY first_sequence) - line_count AS lines_before
+      FROM ${blockBefore(run.runId, page.step, page.offset)} AS block, LATERAL (
+        SELECT first_sequence, line_count, logged_at, text FROM run_log_chunks
+        WHERE run_id = ${run.runId} AND step = ${page.step} AND kind = 'line' AND first_sequence >= block.first_number
+        ORDER BY first_sequence LIMIT ${mostChunks}
+      ) AS chunk
+    ) AS chunks
+    WHERE lines_before + line_count > ${page.offset} AND lines_before <= ${end} ORDER BY first_sequence`.execute(
+    db,
+  );
   const found = rows.flatMap((chunk) =>
     linesOf(chunk)
       .map((text, index) => ({ loggedAt: chunk.loggedAt, text, number: chunk.linesBefore + index }))

@@ -13,4 +13,11 @@ export interface LogTables {
     /** Of the last piece so far. Sealed JSON text (`HeldText`). */
     held: Buffer | null;
   };
+  /** How many lines of a step are in chunks that begin in a block of numbers. */
+  run_log_blocks: {
+    run_id: string;
+    step: number;
+    block: number;
+    line_count: number;
+  };
 }

@@ -71,6 +71,7 @@ async function requeue(tx: Database, runId: string): Promise<void> {
       lease_token_hash = NULL, delivery_token_hash = NULL, lease_ends_at = NULL, sandbox = NULL, usage = NULL, log_bytes = 0
     WHERE id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_log_chunks WHERE run_id = ${runId}`.execute(tx);
+  await sql`DELETE FROM run_log_blocks WHERE run_id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_steps WHERE run_id = ${runId}`.execute(tx);
   await sql`DELETE FROM run_usage_samples WHERE run_id = ${runId}`.execute(tx);
   await wakeClaims(tx);
