@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import type { Environment } from './environment.ts';
 
 const maximumFileBytes = 1024 * 1024;
@@ -13,7 +13,7 @@ export interface EnvironmentFile {
 
 /**
  * Reads the variables that earlier steps left in `path`, one `NAME=value` a line; of two lines with one name the later
- * counts. Null when there is no such file or it is empty. Only the first MiB is read.
+ * counts. Null when there is no such regular file, or it is empty. Only the first MiB is read.
  */
 export async function readEnvironmentFile(path: string): Promise<EnvironmentFile | null> {
   const text = await readBeginning(path);
@@ -29,7 +29,8 @@ export async function readEnvironmentFile(path: string): Promise<EnvironmentFile
 }
 
 async function readBeginning(path: string): Promise<string> {
-  if (!existsSync(path)) return '';
+  // A pipe would have nobody at its other end.
+  if (!existsSync(path) || !(await stat(path)).isFile()) return '';
   await using file = await open(path, 'r');
   const { bytesRead, buffer } = await file.read(Buffer.alloc(maximumFileBytes), 0, maximumFileBytes, 0);
   return buffer.toString('utf8', 0, bytesRead);

@@ -89,6 +89,11 @@ test('variables that a step leaves in PULUMI_ENV are loaded by the later ones, a
   expect(lines.find((line) => line.startsWith('Ignoring line'))).toMatch(/Ignoring line 4 of .*PULUMI_ENV/);
 });
 
+test('a pipe in the place of PULUMI_ENV holds up nobody', async () => {
+  const { lines } = await program.runCommands(['mkfifo "$PULUMI_ENV_FILE"', 'echo later']);
+  expect(lines).toContain('later');
+});
+
 test('extra certificates stand behind the own ones of the image, wherever programs look for them', async () => {
   const extraCertificates = '-----BEGIN CERTIFICATE-----\nextra\n-----END CERTIFICATE-----\n';
   const { lines } = await program.runCommands(
