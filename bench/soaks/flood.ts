@@ -1,4 +1,4 @@
-import { describeRates, faultsOf, floodLog } from '../../tests/testing/log-flood.ts';
+import { describeRates, faultsOf, floodLog, writtenBytes } from '../../tests/testing/log-flood.ts';
 import { SeparateSlipway } from '../../tests/testing/separate-slipway.ts';
 import type { Soak } from './soak.ts';
 
@@ -19,9 +19,10 @@ export const flood: Soak = {
     }
     const { kept, last, cut, rates } = result;
     report(describeRates(rates));
-    const written = Math.max(kept.length, last.at(-1) ?? 0);
+    const gigabytes = writtenBytes(result) / 1e9;
+    const average = (gigabytes * 1000) / Number(seconds);
     report(
-      `${written} lines of at least 100 bytes were written, ${kept.length} kept, then the last ${last.length}: ${cut.notice}`,
+      `${gigabytes.toFixed(2)} GB were written in ${seconds} s, all in all ${average.toFixed(0)} MB/s; ${kept.length} lines were kept, then the last ${last.length}: ${cut.notice}`,
     );
     if (cut.notice === '')
       throw new Error('The limit of the log was not reached: the host is too slow for this.');

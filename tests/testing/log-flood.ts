@@ -24,7 +24,7 @@ export interface FloodResult {
 const sampleMilliseconds = 500;
 const referenceSeconds = 2;
 const lineBytes = 100;
-/** Numbered lines of at least 100 bytes, at many hundred megabytes a second. */
+/** Numbered lines of at least 100 bytes (`cat -n` gives a number at least six places), at many hundred megabytes a second. */
 const writer = `yes ${'x'.repeat(92)} | cat -n`;
 const writeFor = (seconds: number) => `timeout ${seconds} sh -c '${writer}'`;
 const reference = `${writeFor(referenceSeconds)} | LC_ALL=C dd of=/dev/null bs=64k 2>&1 | tail -n 1`;
@@ -85,6 +85,14 @@ export function describeRates({ untilCut, behindCut, reference }: FloodResult['r
   const [until, behind, alone] = [untilCut, behindCut, reference].map((rate) => rate.toFixed(1));
   const share = (behindCut / reference).toFixed(2);
   return `${until} MB/s up to the limit, ${behind} MB/s beyond it: ${share} of the ${alone} MB/s that the writer puts into a pipe`;
+}
+
+/** Bytes that the writer has got rid of in all, up to the line with the highest number in the log. */
+export function writtenBytes({ kept, last }: Pick<FloodResult, 'kept' | 'last'>): number {
+  const lines = last.at(-1) ?? kept.at(-1) ?? 0;
+  let bytes = lines * lineBytes;
+  for (let longer = 1_000_000; longer <= lines; longer *= 10) bytes += lines - longer + 1;
+  return bytes;
 }
 
 async function readBack(run: Deployment): Promise<Omit<FloodResult, 'grownMiB'>> {
