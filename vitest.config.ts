@@ -1,5 +1,9 @@
+import { join } from 'node:path';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { alone, inPairs } from './tests/company.ts';
+
+/** Tests start programs of ours hundreds of times: what Node has compiled of them once is read again. */
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/compiled');
 
 const controlPlane = ['packages/control-plane/test/**/*.test.ts', 'tests/contract/*.test.ts'];
 const everything = ['packages/*/test/**/*.test.ts', 'tests/**/*.test.ts'];

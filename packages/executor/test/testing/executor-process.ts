@@ -39,7 +39,7 @@ export class ExecutorProcess implements AsyncDisposable {
   constructor(environment: NodeJS.ProcessEnv = {}) {
     this.process = spawn(process.execPath, [mainFile], {
       stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
-      env: environment,
+      env: { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...environment },
     });
     const channel = this.process.stdio[3];
     if (!(channel instanceof Duplex)) throw new Error('file descriptor 3 is no duplex stream');
