@@ -2,7 +2,9 @@ import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const pauseMilliseconds = 100;
+const pauseMilliseconds = 250;
+/** Processes come and go; what is in a file stays for longer, and takes longer to be read. */
+const filePauseMilliseconds = 1_000;
 const maximumFileBytes = 128 * 1024 * 1024;
 
 /** Where a canary was seen: a file, or `/proc/<process>/cmdline` or `environ` with what the process is. */
@@ -55,7 +57,7 @@ export class SecretSearch {
     return [...new Set(found.map(({ canary }) => canary))];
   }
 
-  /** Looks everywhere, again and again, while `work` goes on and once after it. */
+  /** Looks everywhere, again and again, and at processes more often, while `work` goes on and once after it. */
   async during<Result>(work: Promise<Result>): Promise<Result> {
     const end = new AbortController();
     const watching = this.#watch(end.signal);
@@ -77,7 +79,11 @@ export class SecretSearch {
   async #watch(end: AbortSignal): Promise<void> {
     while (!end.aborted) {
       await this.look();
-      await sleep(pauseMilliseconds);
+      const lookedAt = performance.now();
+      while (!end.aborted && performance.now() - lookedAt < filePauseMilliseconds) {
+        await sleep(pauseMilliseconds);
+        await this.#searchProcesses();
+      }
     }
     await this.look();
   }
