@@ -23,7 +23,7 @@ export function describeIsolation(
     afterAll(() => bench.close());
 
     const conformance = {
-      ...{ channelMiB: 100, channelBufferMiB: 8, smallMemoryMiB: 256 },
+      ...{ channelMiB: 100, channelBufferMiB: 8, smallMemoryMiB: 256, smallVolumeGiB: 1 },
       ...{ cacheTransfer: 'archive' as const, endsAsAWhole: false, makesNamespaces: false },
       countsItsKernel: false,
       ...given,

@@ -13,6 +13,8 @@ describeIsolation('vm', {
   cpuCount: 'grep -c ^processor /proc/cpuinfo',
   // The virtio port's own queue in the guest: 1024 pieces of 32 KiB.
   channelBufferMiB: 33,
+  // All that is written is emulated: of a gibibyte that takes half a minute.
+  smallVolumeGiB: 0.5,
   cacheTransfer: 'device',
   // Emulated, on a host that has other things to do.
   timeoutMilliseconds: 240_000,

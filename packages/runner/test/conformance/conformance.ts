@@ -14,6 +14,8 @@ export interface ConformanceOptions {
   readonly channelBufferMiB?: number;
   /** Memory of the sandbox in the out-of-memory test. */
   readonly smallMemoryMiB?: number;
+  /** Volume of the sandboxes that fill theirs. */
+  readonly smallVolumeGiB?: number;
   /** How cache entries come into a sandbox; what is a device is tested by its own tests. Archives when absent. */
   readonly cacheTransfer?: CacheTransfer;
   /**

@@ -4,7 +4,10 @@ import { outputOf, untilItWrites } from '../../src/testing/sandbox-bench.ts';
 import type { Conformance } from './conformance.ts';
 
 /** What a sandbox may take, and what is told when it takes more. */
-export function describeLimits({ bench, smallMemoryMiB, cpuCount, endsAsAWhole }: Conformance): void {
+export function describeLimits(conformance: Conformance): void {
+  const { bench, smallMemoryMiB, smallVolumeGiB, cpuCount, endsAsAWhole } = conformance;
+  const smallVolume = { size: { volumeGiB: smallVolumeGiB } };
+  const volumeMiB = smallVolumeGiB * 1024;
   describe('limit', () => {
     test('of memory: a process that takes more is killed, and the end says why', async () => {
       const takesTwice = `dd if=/dev/zero of=/dev/null bs=${smallMemoryMiB * 2}M count=1`;
@@ -84,48 +87,52 @@ export function describeLimits({ bench, smallMemoryMiB, cpuCount, endsAsAWhole }
 
     test('of the volume: a full one says so to the writer', async () => {
       const sandbox = await bench().start(
-        'dd if=/dev/zero of=/tmp/fill bs=1M count=1100 2>/dev/shm/error; grep -c "No space left" /dev/shm/error >&3; df -m / | tail -1 >&3',
+        `dd if=/dev/zero of=/tmp/fill bs=1M count=${volumeMiB + 76} 2>/dev/shm/error; grep -c "No space left" /dev/shm/error >&3; df -m / | tail -1 >&3`,
+        smallVolume,
       );
       const [mentions, usage = ''] = (await outputOf(sandbox)).split('\n');
       expect(mentions).toBe('1');
       const sizeMiB = Number(usage.trim().split(/\s+/)[1]);
-      expect(sizeMiB).toBeGreaterThan(850);
-      expect(sizeMiB).toBeLessThanOrEqual(1024);
+      expect(sizeMiB).toBeGreaterThan(volumeMiB * 0.83);
+      expect(sizeMiB).toBeLessThanOrEqual(volumeMiB);
     });
 
     test('of the volume: a full one is told with its largest folders, and is why the sandbox fails', async () => {
-      const sandbox = await bench().start(`
+      const wheelMiB = Math.round(volumeMiB * 0.2);
+      const script = `
         mkdir -p /var/cache/pip /deployment/infra/node_modules/large
-        dd if=/dev/zero of=/var/cache/pip/wheel bs=1M count=200 2>/dev/null
-        dd if=/dev/zero of=/deployment/infra/node_modules/large/file bs=1M count=1100 2>/dev/null
+        dd if=/dev/zero of=/var/cache/pip/wheel bs=1M count=${wheelMiB} 2>/dev/null
+        dd if=/dev/zero of=/deployment/infra/node_modules/large/file bs=1M count=${volumeMiB + 76} 2>/dev/null
         dd if=/dev/zero of=/deployment/infra/node_modules/large/rest 2>/dev/null
-        echo full >&3; read go <&3; exit 6`);
+        echo full >&3; read go <&3; exit 6`;
+      const sandbox = await bench().start(script, smallVolume);
       await untilItWrites(sandbox, 'full');
       const { volume } = await sandbox.shortages();
       expect(volume?.freeBytes).toBeLessThan(1024 * 1024);
       expect(volume?.freeFiles).toBeGreaterThan(0);
       const told = tellingFolders(volume?.folders ?? [], 'bytes');
       expect(told.map(({ path }) => path)).toEqual(['/deployment/infra/node_modules', '/var/cache/pip']);
-      expect(told[1]?.bytes).toBeGreaterThan(199 * 1024 ** 2);
-      expect(told[1]?.bytes).toBeLessThan(202 * 1024 ** 2);
+      expect(told[1]?.bytes).toBeGreaterThan((wheelMiB - 1) * 1024 ** 2);
+      expect(told[1]?.bytes).toBeLessThan((wheelMiB + 2) * 1024 ** 2);
       sandbox.channel.write('go\n');
       expect(await sandbox.exited).toMatchObject({
         exitCode: 6,
         cause: 'disk-full',
-        message: expect.stringContaining('The volume of 1 GiB is full.'),
+        message: expect.stringContaining(`The volume of ${smallVolumeGiB} GiB is full.`),
       });
     });
 
     test('of files on the volume: that all are made is told, with the folders that have most', async () => {
       // Processes that make many files each: in an emulated machine one for each takes minutes.
-      const sandbox = await bench().start(`
+      const script = `
         mkdir -p /root/.pulumi/many && cd /root/.pulumi/many
-        seq 70000 | xargs touch 2>/dev/shm/error
-        grep -q "No space left" /dev/shm/error && echo made >&3; read go <&3; exit 7`);
+        seq ${smallVolumeGiB * 70_000} | xargs touch 2>/dev/shm/error
+        grep -q "No space left" /dev/shm/error && echo made >&3; read go <&3; exit 7`;
+      const sandbox = await bench().start(script, smallVolume);
       await untilItWrites(sandbox, 'made');
       const { volume } = await sandbox.shortages();
       expect(volume).toMatchObject({ freeFiles: 0 });
-      expect(volume?.freeBytes).toBeGreaterThan(100 * 1024 ** 2);
+      expect(volume?.freeBytes).toBeGreaterThan(volumeMiB * 0.1 * 1024 ** 2);
       const [most] = tellingFolders(volume?.folders ?? [], 'files');
       expect(most?.path).toBe('/root/.pulumi/many');
       expect(most?.files).toBeGreaterThan((volume?.totalFiles ?? 0) * 0.9);

