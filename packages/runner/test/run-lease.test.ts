@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { line, succeeded } from './executor-frames.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
-test('a control plane that restarts ends no run, and no line is lost', async () => {
+// Those that wait for a lease to end wait for it together.
+test.concurrent('a control plane that restarts ends no run, and no line is lost', async () => {
   await using setting = await RunSetting.create();
   setting.server.heartbeatSeconds = 0.2;
   const run = setting.server.queue();
@@ -21,7 +22,7 @@ test('a control plane that restarts ends no run, and no line is lost', async () 
   expect(run.text.slice(-3)).toEqual(['before', 'meanwhile', 'still silent']);
 });
 
-test('a runner that cannot renew its lease destroys the sandbox a sixth of the lease before that ends', async () => {
+test.concurrent('a runner that cannot renew its lease destroys the sandbox a sixth of the lease before that ends', async () => {
   await using setting = await RunSetting.create();
   setting.server.leaseSeconds = 6;
   setting.server.heartbeatSeconds = 0.5;
@@ -39,7 +40,7 @@ test('a runner that cannot renew its lease destroys the sandbox a sixth of the l
   expect(await eventually(() => run.finish)).toMatchObject({ outcome: 'failed', cause: 'runner-lost' });
 });
 
-test('a lease counts from the moment at which its renewal was sent, however late the answer is', async () => {
+test.concurrent('a lease counts from the moment at which its renewal was sent, however late the answer is', async () => {
   await using setting = await RunSetting.create();
   setting.server.leaseSeconds = 6;
   setting.server.fail('heartbeat', 'late', 'hang');
@@ -53,7 +54,7 @@ test('a lease counts from the moment at which its renewal was sent, however late
   expect((sandbox.destroyedAt ?? 0) - sent).toBeLessThanOrEqual(5_500);
 });
 
-test('a lease is renewed as often as it needs, whatever the control plane said when the runner joined', async () => {
+test.concurrent('a lease is renewed as often as it needs, whatever the control plane said when the runner joined', async () => {
   await using setting = await RunSetting.create();
   setting.server.heartbeatSeconds = 30;
   await setting.start();
@@ -63,6 +64,21 @@ test('a lease is renewed as often as it needs, whatever the control plane said w
   await eventually(() => run.count('heartbeat') > 2);
   const [first = 0, , third = 0] = run.calls.flatMap(({ name, at }) => (name === 'heartbeat' ? [at] : []));
   expect(third - first).toBeLessThan(3_000);
+});
+
+test.concurrent('a run that is lost before its job was handed out is left to another runner', async () => {
+  await using setting = await RunSetting.create();
+  setting.server.leaseSeconds = 6;
+  setting.server.heartbeatSeconds = 0.2;
+  const run = setting.server.queue();
+  const runner = await setting.start();
+  const sandbox = await setting.isolation.sandbox();
+  await eventually(() => run.count('heartbeat') > 0);
+  setting.server.goSilent();
+  await eventually(() => sandbox.isDestroyed);
+  setting.server.comeBack();
+  await eventually(() => runner.liveRuns === 0);
+  expect(run.finish).toBeUndefined();
 });
 
 test('a control plane whose leases would not be safe is refused, with the reason', async () => {
@@ -159,19 +175,4 @@ test('the first line of a quiet log is sent at once', async () => {
   sandbox.say(line('second'));
   await eventually(() => run.text.includes('second'));
   expect(performance.now() - followedAt).toBeLessThan(250);
-});
-
-test('a run that is lost before its job was handed out is left to another runner', async () => {
-  await using setting = await RunSetting.create();
-  setting.server.leaseSeconds = 6;
-  setting.server.heartbeatSeconds = 0.2;
-  const run = setting.server.queue();
-  const runner = await setting.start();
-  const sandbox = await setting.isolation.sandbox();
-  await eventually(() => run.count('heartbeat') > 0);
-  setting.server.goSilent();
-  await eventually(() => sandbox.isDestroyed);
-  setting.server.comeBack();
-  await eventually(() => runner.liveRuns === 0);
-  expect(run.finish).toBeUndefined();
 });
