@@ -1,6 +1,6 @@
 /**
- * Test files that run one after the other, after all others: they measure times, rates or memory closely. The others
- * bear company: ports are given by the kernel, and names made anew.
+ * Test files that run one after the other, after all others: they measure times, rates or memory closely, or keep all
+ * processors busy by themselves. The others bear company: ports are given by the kernel, and names made anew.
  */
 export const alone = [
   'packages/control-plane/test/log-rate.test.ts',
@@ -8,31 +8,31 @@ export const alone = [
   'packages/control-plane/test/state-import.test.ts',
   'packages/control-plane/test/state-raw-json.test.ts',
   'packages/core/test/masking.test.ts',
-  'packages/executor/test/log.test.ts',
-  'packages/runner/test/*-conformance.test.ts',
-  'packages/runner/test/container-isolation.test.ts',
   'packages/runner/test/default-image*.test.ts',
-  'packages/runner/test/host-disk.test.ts',
   'packages/runner/test/network-attacks.test.ts',
-  'packages/runner/test/orphans.test.ts',
-  'packages/runner/test/qemu-process.test.ts',
-  'packages/runner/test/resolver-log.test.ts',
   'packages/runner/test/run-container.test.ts',
   'packages/runner/test/run-lease.test.ts',
-  'packages/runner/test/spool.test.ts',
   'packages/runner/test/toolbox.test.ts',
-  'packages/runner/test/vm-*.test.ts',
+  'packages/runner/test/vm-attacks.test.ts',
+  'packages/runner/test/vm-silence.test.ts',
   'packages/runner/test/warm-*.test.ts',
-  'tests/causes-vm.test.ts',
-  'tests/database-faults.test.ts',
   'tests/log-flood.test.ts',
-  'tests/lost-lease.test.ts',
-  'tests/runner-disk-full.test.ts',
 ];
 
 /** Files that boot machines and wait for them, or for a cache that is given ten seconds: two of them fill two cores. */
 export const inPairs = [
+  'packages/executor/test/log.test.ts',
+  'packages/runner/test/*-conformance.test.ts',
+  'packages/runner/test/container-isolation.test.ts',
+  'packages/runner/test/host-disk.test.ts',
+  'packages/runner/test/orphans.test.ts',
+  'packages/runner/test/spool.test.ts',
+  'packages/runner/test/vm-{cache,canary,end,machine,memory,network-attacks,signal}.test.ts',
+  'tests/causes-vm.test.ts',
+  'tests/database-faults.test.ts',
   'tests/dependency-cache.test.ts',
+  'tests/lost-lease.test.ts',
+  'tests/runner-disk-full.test.ts',
   'tests/secrets.test.ts',
   'tests/tool-caches.test.ts',
   'tests/vm-*.test.ts',
