@@ -1,6 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
-import { alone, inPairs } from './tests/company.ts';
+import { alone, onePerProcessor } from './tests/company.ts';
 
 /** Tests start programs of ours hundreds of times: what Node has compiled of them once is read again. */
 process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, 'node_modules/.cache/compiled');
@@ -9,22 +10,25 @@ const controlPlane = ['packages/control-plane/test/**/*.test.ts', 'tests/contrac
 const everything = ['packages/*/test/**/*.test.ts', 'tests/**/*.test.ts'];
 const sharedPostgres = ['packages/control-plane/test/shared-postgres.ts'];
 
+interface Company {
+  readonly groupOrder: number;
+  readonly maxWorkers: number;
+}
+
+/** No more than four: a host may have fewer to give than it names. */
+const processors = Math.min(availableParallelism(), 4);
 /** Most tests spend their time waiting: for a lease to end, a grace to pass, a machine to boot. */
-const companies = [
-  { groupOrder: 0, maxWorkers: 3 },
-  { groupOrder: 1, maxWorkers: 2 },
-  { groupOrder: 2, maxWorkers: 1 },
-] as const;
+const beside: Company = { groupOrder: 0, maxWorkers: processors + 1 };
+const oneEach: Company = { groupOrder: 1, maxWorkers: processors };
+const one: Company = { groupOrder: 2, maxWorkers: 1 };
 
 function project(
   name: string,
-  { groupOrder, maxWorkers }: (typeof companies)[number],
+  { groupOrder, maxWorkers }: Company,
   test: TestProjectInlineConfiguration['test'],
 ): TestProjectInlineConfiguration {
   return { extends: true, test: { ...test, name, maxWorkers, sequence: { groupOrder } } };
 }
-
-const [beside, pairs, one] = companies;
 
 export default defineConfig({
   test: {
@@ -34,11 +38,14 @@ export default defineConfig({
     projects: [
       project('control-plane', beside, {
         include: controlPlane,
-        exclude: [...alone, ...inPairs],
+        exclude: [...alone, ...onePerProcessor],
         globalSetup: sharedPostgres,
       }),
-      project('beside', beside, { include: everything, exclude: [...controlPlane, ...alone, ...inPairs] }),
-      project('pairs', pairs, { include: inPairs }),
+      project('beside', beside, {
+        include: everything,
+        exclude: [...controlPlane, ...alone, ...onePerProcessor],
+      }),
+      project('one-per-processor', oneEach, { include: onePerProcessor }),
       project('alone', one, { include: alone, globalSetup: sharedPostgres }),
     ],
   },

@@ -19,8 +19,8 @@ export const alone = [
   'tests/log-flood.test.ts',
 ];
 
-/** Files that boot machines and wait for them, or for a cache that is given ten seconds: two of them fill two cores. */
-export const inPairs = [
+/** Files that boot machines and wait for them, or for a cache that is given ten seconds: each keeps a processor busy. */
+export const onePerProcessor = [
   'packages/executor/test/log.test.ts',
   'packages/runner/test/*-conformance.test.ts',
   'packages/runner/test/container-isolation.test.ts',
