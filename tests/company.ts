@@ -39,3 +39,13 @@ export const onePerProcessor = [
   'tests/warm.test.ts',
   'tests/without-root.test.ts',
 ];
+
+/** Files that are small, and take long. */
+export const takeMinutes = [
+  'packages/runner/test/vm-conformance.test.ts',
+  'tests/runner-disk-full.test.ts',
+  'tests/state-backend-journal.test.ts',
+  'tests/vm-dependency-cache.test.ts',
+  'tests/vm-deployment.test.ts',
+  'tests/warm.test.ts',
+];
