@@ -1,11 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { type Cause, cacheLimits } from '@slipway/core';
-import type { Guest } from '../../guest/ensure-guest.ts';
-import { isDiskFullError } from '../../host-disk.ts';
-import { type CgroupSweeper, watchCgroups } from '../container/sweeper.ts';
 import { destruction } from '../destruction.ts';
 import {
   type Sandbox,
@@ -14,12 +10,9 @@ import {
   type SandboxSpec,
   SandboxStartError,
 } from '../isolation.ts';
-import type { SandboxNames } from '../sandbox-names.ts';
 import type { Shortages } from '../shortages.ts';
 import type { UsageReading } from '../usage-reading.ts';
-import { VolumeFile } from '../volume-file.ts';
 import { CacheDisk } from './cache-disk.ts';
-import { confinedBoot, confinedQemu, type QemuFiles } from './confinement.ts';
 import { guestFiles } from './container-configuration.ts';
 import { ExecutorStream } from './executor-stream.ts';
 import {
@@ -33,27 +26,10 @@ import { GuestReports } from './guest-reports.ts';
 import { HostMemoryWatch } from './host-memory-watch.ts';
 import { type GuestEvent, InitChannel } from './init-channel.ts';
 import { LateDevices } from './late-devices.ts';
-import { createMachineCgroup, putIntoCgroup } from './machine-cgroup.ts';
+import { Machine, type MachineParts } from './machine.ts';
 import { MachineUsage } from './machine-usage.ts';
-import { type Acceleration, descriptors, deviceArguments, machineArguments } from './qemu-command.ts';
-import { QemuProcess } from './qemu-process.ts';
+import { descriptors } from './qemu-command.ts';
 import { Qmp } from './qmp.ts';
-import { formatVolume, openVolume } from './volume.ts';
-
-/** What all machines of a runner share. */
-export interface MachineParts {
-  readonly guest: Guest;
-  readonly acceleration: Acceleration;
-  readonly qemuFiles: QemuFiles;
-  /** Their folder is where volumes are made: on a file system with room for them. */
-  readonly names: SandboxNames;
-  /** The clock that guests are set by: milliseconds since 1970. */
-  readonly now: () => number;
-  /** How long machines wait for room when the disk of their volumes is full; 30 s when absent. */
-  readonly roomPatienceMilliseconds?: number | undefined;
-  /** How long a guest may answer nobody; 300 s when absent. */
-  readonly answerPatienceMilliseconds?: number | undefined;
-}
 
 /** One virtual machine and the container in it. */
 export class VmSandbox implements Sandbox {
@@ -65,27 +41,17 @@ export class VmSandbox implements Sandbox {
   readonly cacheDevice: CacheDisk;
   readonly destroy = destruction(async () => {
     this.#end(destroyedExit);
-    await this.#volume.close();
-    await this.#qemu.kill();
+    await this.#machine.release();
     this.#init.close();
     this.#qmp.close();
-    // The only other process. It works on the volume, which has no name: with the last of its users it is gone.
-    await this.#formatted.catch(() => {});
-    await this.#limits?.sweep();
-    this.#parts.names.giveBack(this.#name);
   });
   readonly #spec: SandboxSpec;
-  readonly #name: string;
-  /** Undefined where this host lets us make none. */
-  readonly #limits: CgroupSweeper | undefined;
   readonly #parts: MachineParts;
-  readonly #qemu: QemuProcess;
+  readonly #machine: Machine;
   readonly #init: InitChannel;
   readonly #qmp: Qmp;
   readonly #pause: FullDiskPause;
   readonly #devices: LateDevices;
-  readonly #formatted: Promise<void>;
-  readonly #volume: VolumeFile;
   readonly #usage: MachineUsage;
   readonly #boot = Promise.withResolvers<SandboxBoot>();
   readonly #exit = Promise.withResolvers<SandboxExit>();
@@ -97,22 +63,11 @@ export class VmSandbox implements Sandbox {
   #answers = false;
   #shutdownReason: string | undefined;
 
-  private constructor(
-    spec: SandboxSpec,
-    name: string,
-    parts: MachineParts,
-    qemu: QemuProcess,
-    limits: CgroupSweeper | undefined,
-    volume: VolumeFile,
-    formatted: Promise<void>,
-  ) {
+  private constructor(spec: SandboxSpec, parts: MachineParts, machine: Machine) {
+    const { qemu, volume, formatted } = machine;
     this.#spec = spec;
-    this.#name = name;
-    this.#limits = limits;
     this.#parts = parts;
-    this.#qemu = qemu;
-    this.#volume = volume;
-    this.#formatted = formatted;
+    this.#machine = machine;
     this.started = this.#boot.promise;
     this.exited = this.#exit.promise;
     // Whoever does not ask whether it started still learns from `exited` how it ended.
@@ -175,41 +130,7 @@ export class VmSandbox implements Sandbox {
 
   /** Starts the machine. Throws `SandboxStartError`; nothing is left then. */
   static async start(spec: SandboxSpec, parts: MachineParts): Promise<VmSandbox> {
-    const name = parts.names.take(spec.id);
-    const opened: number[] = [];
-    const open = (path: string) => {
-      opened.push(openSync(path, 'r'));
-    };
-    let formatted: Promise<void> | undefined;
-    let limits: CgroupSweeper | undefined;
-    let volumeFile: VolumeFile | undefined;
-    try {
-      // In the order of `descriptors`.
-      for (const path of [spec.image.erofsPath, spec.toolbox.erofsPath]) open(path);
-      const volume = openVolume(parts.names.folder, name, spec.size.volumeGiB);
-      volumeFile = new VolumeFile(volume);
-      const groups = createMachineCgroup(name, spec.size, parts.acceleration)?.directories;
-      limits = groups && watchCgroups(groups);
-      const qemu = new QemuProcess(qemuCommand(spec, name, parts), 3, [...opened, volume], 'SIGTERM');
-      // Before it has taken any memory.
-      if (groups) putIntoCgroup(groups, qemu);
-      // While QEMU starts: the guest mounts the volume only when it is told to.
-      formatted = formatVolume(volume);
-      await qemu.spawned();
-      return new VmSandbox(spec, name, parts, qemu, limits, volumeFile, formatted);
-    } catch (error) {
-      await formatted?.catch(() => {});
-      await volumeFile?.close();
-      await limits?.sweep();
-      parts.names.giveBack(name);
-      throw new SandboxStartError(
-        `The virtual machine could not be started: ${error instanceof Error ? error.message : String(error)}`,
-        isDiskFullError(error) ? 'host-disk-full' : 'sandbox-failed',
-        { cause: error },
-      );
-    } finally {
-      for (const descriptor of opened) closeSync(descriptor);
-    }
+    return new VmSandbox(spec, parts, await Machine.start(spec, parts));
   }
 
   async attach(device: { name: string; path: string }): Promise<void> {
@@ -231,7 +152,7 @@ export class VmSandbox implements Sandbox {
   }
 
   #findMachine(): number {
-    [this.#machineId] = this.#qemu.children;
+    [this.#machineId] = this.#machine.qemu.children;
     if (this.#machineId === undefined) throw new Error('QEMU has ended');
     return this.#machineId;
   }
@@ -283,7 +204,7 @@ export class VmSandbox implements Sandbox {
 
   #endNow(cause: Cause, message: string): void {
     this.#end({ exitCode: null, signal: null, cause, message });
-    void this.#qemu.kill();
+    void this.#machine.qemu.kill();
   }
 
   #end(exit: SandboxExit): void {
@@ -294,18 +215,4 @@ export class VmSandbox implements Sandbox {
     this.#devices.close();
     this.cacheDevice.close();
   }
-}
-
-function qemuCommand(spec: SandboxSpec, name: string, parts: MachineParts): string[] {
-  const { network, size, silenceSeconds } = spec;
-  return [
-    ...network.enter,
-    ...confinedQemu(parts.guest, parts.qemuFiles, network),
-    ...machineArguments(confinedBoot, parts.acceleration, size, [
-      `SLIPWAY_SILENCE_SECONDS=${silenceSeconds}`,
-    ]),
-    // By which it is found, should it be left behind.
-    ...['-name', name],
-    ...deviceArguments(),
-  ];
 }
