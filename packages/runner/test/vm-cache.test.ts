@@ -209,8 +209,10 @@ describe('the cache device of a virtual machine', { timeout: 240_000 }, () => {
   test('what comes too late is not mounted any more', async () => {
     const { shell, device } = await machine();
     const entry = craftedDevice((top) => layers(top, 0, 1));
-    await expect(device.mountKept(entry, folders, 0)).rejects.toThrow('it took too long');
-    expect(await shell.run('grep -c node_modules /proc/mounts')).toBe('0\nexit 1\n');
+    // A guest that has much to do says so later than its host waits for that.
+    const tooLate = /it took too long|the guest did not answer in time/;
+    await expect(device.mountKept(entry, folders, 0)).rejects.toThrow(tooLate);
+    expect(await shell.run('sleep 2; grep -c node_modules /proc/mounts')).toBe('0\nexit 1\n');
   });
 
   test('is gone with its machine: destroying it leaves nothing, and waits for no writer', async () => {
