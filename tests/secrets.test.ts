@@ -282,12 +282,17 @@ describe.each(['container', 'vm'] as const)('a deployment in a %s', (isolation) 
     }
     if (isolation === 'container') {
       const log = textsIn(told.log).filter((text) => text.endsWith('\n'));
-      for (const what of ['command password', 'command document']) {
-        const at = log.indexOf(`${firstPiece(what)}\n`);
-        expect(log.slice(at + 1, at + 3), what).toEqual([`${what} between\n`, '*** <\n']);
-      }
-      const at = log.indexOf(`${firstPiece('command plain')}${plain.slice(0, cutBehind)}\n`);
-      expect(log.slice(at + 1, at + 3)).toEqual(['command plain between\n', `${plain.slice(cutBehind)} <\n`]);
+      const aroundCut = (what: string) => {
+        const at = log.indexOf(`${what} between\n`);
+        // Where the second piece begins is open: what may be the beginning of any secret moves on to it.
+        return `${log[at - 1]?.slice(0, -1)}${log[at + 1]}`;
+      };
+      for (const [what, text] of [
+        ['command password', '***'],
+        ['command document', '***'],
+        ['command plain', plain],
+      ] as const)
+        expect(aroundCut(what) === `${firstPiece(what)}${text} <\n`, what).toBe(true);
     }
     const events = textsIn(told.events).join('');
     for (const line of masked.program) expect(events).toContain(line);
