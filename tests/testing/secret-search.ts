@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const pauseMilliseconds = 250;
 /** Processes come and go; what is in a file stays for longer, and takes longer to be read. */
-const filePauseMilliseconds = 1_000;
+const filePauseMilliseconds = 500;
 const maximumFileBytes = 128 * 1024 * 1024;
 
 /** Where a canary was seen: a file, or `/proc/<process>/cmdline` or `environ` with what the process is. */

@@ -1,8 +1,8 @@
 import type { FrameToExecutor } from './executor-protocol.ts';
 
 /**
- * A job that comes to nothing, as there is no such repository: what executors rehearse with, and what shows which of its
- * files one reads. Its steps work below `executorRootPath`.
+ * A job that comes to nothing: its steps find no program. What executors rehearse with, and what shows which of its files
+ * one reads. It works below `executorRootPath`.
  */
 export function rehearsalJob(executorRootPath: string): FrameToExecutor {
   return {
@@ -28,7 +28,7 @@ export function rehearsalJob(executorRootPath: string): FrameToExecutor {
       secrets: ['rehearsal'],
     },
     network: { gatewayUrl: 'http://rehearsal.invalid', extraCertificates: '', proxy: { noProxy: '' } },
-    imageEnvironment: {},
+    imageEnvironment: { PATH: '/nonexistent' },
     stepUser: { userId: 0, groupId: 0, furtherGroupIds: [], home: '/root' },
     cacheTransfer: 'device',
   };

@@ -147,5 +147,9 @@ function obey(cancellation: Cancellation, child: ChildProcess, target: Command['
 function signal(child: ChildProcess, target: Command['interrupt'], name: 'SIGINT' | 'SIGKILL'): void {
   // Without a process id it was never started; once it has an exit code, its id may be another's.
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  process.kill(target === 'group' ? -child.pid : child.pid, name);
+  try {
+    process.kill(target === 'group' ? -child.pid : child.pid, name);
+  } catch {
+    // It has become another user's, by sudo say: what it does not obey, the end of its sandbox does.
+  }
 }

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { Environment } from './environment.ts';
 
 const maximumFileBytes = 1024 * 1024;
@@ -29,9 +29,10 @@ export async function readEnvironmentFile(path: string): Promise<EnvironmentFile
 }
 
 async function readBeginning(path: string): Promise<string> {
-  // A pipe would have nobody at its other end.
-  if (!existsSync(path) || !(await stat(path)).isFile()) return '';
-  await using file = await open(path, 'r');
+  if (!existsSync(path)) return '';
+  // A pipe may have nobody at its other end.
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  if (!(await file.stat()).isFile()) return '';
   const { bytesRead, buffer } = await file.read(Buffer.alloc(maximumFileBytes), 0, maximumFileBytes, 0);
   return buffer.toString('utf8', 0, bytesRead);
 }

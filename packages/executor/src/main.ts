@@ -11,6 +11,11 @@ import { serveRunner } from './serve-runner.ts';
 const channelFileDescriptor = 3;
 
 function main(): void {
+  // Not by exiting: that waits for the read that is under way at the channel, and so for the runner, who waits for us.
+  process.on('uncaughtException', (error) => {
+    console.error('The executor failed:', error);
+    process.kill(process.pid, 'SIGKILL');
+  });
   // An emulated machine translates code when it first runs: one that waits for its job has the time for that. An image
   // in which it fails, as there is no /tmp, is none the worse for it.
   const whileIdle = () => void rehearse().catch(() => {});

@@ -69,12 +69,20 @@ test('a command cannot end the executor with a signal that it may handle', async
 });
 
 test('when memory runs out, the commands are killed before the executor', async () => {
+  // For a moment, in which it starts the command, the executor has the command's score itself.
   const { lines } = await program.runCommands([
-    'echo "scores $(cat /proc/self/oom_score_adj) $(cat /proc/$PPID/oom_score_adj)"',
+    'sleep 0.5; echo "scores $(cat /proc/self/oom_score_adj) $(cat /proc/$PPID/oom_score_adj)"',
   ]);
   const [, command, executor] = /scores (-?\d+) (-?\d+)/.exec(lines.at(-1) ?? '') ?? [];
   expect(Number(command)).toBe(500);
   expect(Number(executor)).toBeLessThanOrEqual(0);
+});
+
+test('an executor that fails ends, although its runner still listens', async () => {
+  const broken = 'data:text/javascript,setTimeout(() => { throw new Error("broken"); }, 500)';
+  await using executor = new ExecutorProcess({ NODE_OPTIONS: `--import ${JSON.stringify(broken)}` });
+  const [, signal] = await once(executor.process, 'exit', { signal: AbortSignal.timeout(10_000) });
+  expect(signal).toBe('SIGKILL');
 });
 
 test('bytes that are no frame end the executor', async () => {

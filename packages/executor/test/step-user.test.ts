@@ -1,8 +1,16 @@
-import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { execute, type JobFrame, jobFrame, type RunRecord } from './testing/executor-process.ts';
+import {
+  ExecutorProcess,
+  execute,
+  type JobFrame,
+  jobFrame,
+  type RunRecord,
+} from './testing/executor-process.ts';
 import { ServedProgram } from './testing/served-program.ts';
 
 /** The tests run as root; this user owns nothing on the host. */
@@ -23,11 +31,15 @@ afterAll(async () => {
 });
 
 /** Runs commands as the user, at a root that only root may write to. */
-async function runAs(
+async function runAs(...parameters: Parameters<typeof frameOf>): Promise<RunRecord> {
+  return execute(await frameOf(...parameters));
+}
+
+async function frameOf(
   user: Partial<NonNullable<JobFrame['stepUser']>>,
   preRunCommands: readonly string[],
   environment: Record<string, string> = { PATH: process.env.PATH ?? '' },
-): Promise<RunRecord> {
+): Promise<JobFrame> {
   const rootPath = join(open, 'a/b');
   await rm(join(open, 'a'), { recursive: true, force: true });
   const frame = jobFrame(
@@ -36,7 +48,7 @@ async function runAs(
     { extraCertificates: 'PEM' },
   );
   const stepUser = { userId, groupId, furtherGroupIds: [], home: '/nowhere', ...user };
-  return execute({ ...frame, imageEnvironment: environment, stepUser });
+  return { ...frame, imageEnvironment: environment, stepUser };
 }
 
 test('all steps run as the user of the image, in its groups, and may write where steps write', async () => {
@@ -81,6 +93,20 @@ test('what the run needed is made in the name of the user, and nothing above it'
 test('commands of such a user are killed for want of memory before the executor', async () => {
   const { lines } = await runAs({}, ['echo "score $(cat /proc/self/oom_score_adj)"']);
   expect(lines).toContain('score 500');
+});
+
+test('a command that has become root, as sudo does, is not interrupted, and the executor goes on', async () => {
+  const becomesRoot = join(open, 'become-root');
+  const source =
+    '#include <unistd.h>\nint main(void) { return setuid(0) || write(1, "root\\n", 5) != 5 || sleep(3) != 0; }';
+  await writeFile(`${becomesRoot}.c`, source);
+  await promisify(execFile)('cc', ['-o', becomesRoot, `${becomesRoot}.c`]);
+  await chmod(becomesRoot, 0o4755);
+  await using executor = new ExecutorProcess();
+  executor.send(await frameOf({}, [`exec ${becomesRoot}`]));
+  await executor.line('root');
+  executor.send({ type: 'cancel', graceSeconds: 1 });
+  expect((await executor.record()).result).toMatchObject({ cause: 'cancelled' });
 });
 
 test('without a user of its own an image runs its steps as root', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -37,8 +37,27 @@ test('the executor starts there too, and ends when nobody is at its channel', as
   await expect(inEmptyRoot(toolbox.executorArgv)).rejects.toThrow(/EBADF|The executor lost the runner/);
 });
 
-test('the same inputs give the same digest', async () => {
-  const again = await ensureToolbox({ cacheDirectory: join(folder, 'other-cache'), report });
+test('it lists what a guest is to read ahead: of Node a part, of the snapshot all', async () => {
+  const root = join(folder, 'read');
+  await extractErofs(toolbox.erofsPath, root);
+  const bytes = new Map<string, number>();
+  for (const line of (await readFile(join(root, 'read-ahead'), 'utf8')).trim().split('\n')) {
+    const [, length, name = ''] = line.split(' ');
+    bytes.set(name, (bytes.get(name) ?? 0) + Number(length));
+  }
+  const nodeBytes = (await stat(join(root, 'bin/node'))).size;
+  expect(bytes.get('bin/node')).toBeGreaterThan(nodeBytes / 10);
+  expect(bytes.get('bin/node')).toBeLessThan(nodeBytes / 2);
+  expect(bytes.get('executor.snapshot')).toBe((await stat(join(root, 'executor.snapshot'))).size);
+});
+
+test('the same inputs give the same digest, also where a link leads to the cache', async () => {
+  await mkdir(join(folder, 'other-disk'));
+  await symlink(join(folder, 'other-disk'), join(folder, 'other-cache'));
+  const again = await ensureToolbox({
+    cacheDirectory: join(folder, 'other-cache'),
+    report: (line) => expect(line).not.toContain('slowly'),
+  });
   expect(again.erofsPath).not.toBe(toolbox.erofsPath);
   expect(again.digest).toBe(toolbox.digest);
 });

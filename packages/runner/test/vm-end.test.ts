@@ -101,9 +101,13 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
     return { ...guest, initramfsPath };
   }
 
-  async function exitWithInit(source: string, script = 'exit 0') {
+  async function exitWithInit(
+    source: string,
+    script = 'exit 0',
+    patience: { readonly answerPatienceMilliseconds?: number } = {},
+  ) {
     const guest = await guestWithInit(source);
-    const bench = await openVmBench({ guest, answerPatienceMilliseconds });
+    const bench = await openVmBench({ guest, ...patience });
     const sandbox = await bench.start(script);
     const begun = sandbox.started.then(
       () => {
@@ -168,7 +172,7 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
         if (sched_setscheduler(0, SCHED_FIFO, &highest) != 0) return 1;
         for (;;) continue;
       }`;
-    expect(await exitWithInit(source, beginning)).toMatchObject({
+    expect(await exitWithInit(source, beginning, { answerPatienceMilliseconds })).toMatchObject({
       hasStarted: true,
       cause: 'guest-panic',
       message: expect.stringMatching(new RegExp(`${forAsLong}.* of processor time meanwhile: .*busy`)),

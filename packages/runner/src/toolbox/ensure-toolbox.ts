@@ -64,16 +64,22 @@ async function make(folder: string, report: (line: string) => void): Promise<voi
   const script = join(root, 'executor.js');
   await bundleExecutor(script);
   const digest = await folderDigest(root);
-  const snapshot = join(root, snapshotName);
-  await takeSnapshot(script, snapshot);
-  // Node maps its own files, and reads the snapshot as a whole.
-  const { size } = await stat(snapshot);
-  const readAhead = `${await readAheadList(executorCommand(root), root)}0 ${size} ${snapshotName}\n`;
-  await writeFile(join(root, 'read-ahead'), readAhead);
+  await takeSnapshot(script, join(root, snapshotName));
+  await writeFile(join(root, 'read-ahead'), await whatToReadAhead(root, report));
   const target = join(folder, erofsName);
   await runCommand(makeErofsCommand({ target, folder: root, identity: recipe, timestampSeconds: 0 }));
   await rm(root, { recursive: true });
   await writeFile(join(folder, recordName), JSON.stringify({ digest }));
+}
+
+/** Node maps its own files, and reads the snapshot as a whole. */
+async function whatToReadAhead(root: string, report: (line: string) => void): Promise<string> {
+  const { size } = await stat(join(root, snapshotName));
+  const mapped = await readAheadList(executorCommand(root), root).catch((error: Error) => {
+    report(`machines will start more slowly, as it is not known what they read: ${error.message}`);
+    return '';
+  });
+  return `${mapped}0 ${size} ${snapshotName}\n`;
 }
 
 /** One file: a snapshot is taken of a script that loads no other. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { Duplex } from 'node:stream';
@@ -22,7 +22,7 @@ interface Range {
 /**
  * Which parts of the files below `root` an executor, started with `argv`, has in memory when it writes the first line of
  * a run: a range a line, `OFFSET LENGTH PATH`, in bytes and below `root`. A guest has its kernel read them all at once
- * (guest/read-ahead.c). Throws when the executor does not come so far.
+ * (guest/read-ahead.c). Throws when the executor does not come so far, or the kernel does not tell (CONFIG_PROC_PAGE_MONITOR).
  */
 export async function readAheadList([command = '', ...parameters]: string[], root: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'slipway-read-ahead-'));
@@ -38,14 +38,15 @@ export async function readAheadList([command = '', ...parameters]: string[], roo
     if (!(channel instanceof Duplex)) throw new Error('The executor has no channel.');
     channel.write(encodeFrame(rehearsalJob(folder)));
     await firstLine(channel);
-    const ranges = await mappedRanges(executor, root);
-    // To the executor its runner is gone: it ends what it has started, and itself.
-    channel.destroy();
+    // Maps name files as they are, whatever links lead there.
+    const ranges = await mappedRanges(executor, await realpath(root));
+    if (ranges.length === 0) throw new Error('The executor has mapped none of its files.');
     return ranges
       .map(({ path, first, end }) => `${first * pageBytes} ${(end - first) * pageBytes} ${path}\n`)
       .join('');
   } finally {
-    await exited;
+    executor.kill('SIGKILL');
+    await exited.catch(() => {});
     await rm(folder, { recursive: true, force: true });
   }
 }
