@@ -86,17 +86,18 @@ describe('no piece of a long line is among the last lines: it may have the end o
   test('one that is too long to be kept', () => {
     const limit = new LogLimit(1);
     limit.take(numbered(5_000));
-    limit.take([piece(full), piece(full), piece('end', true), line('last')]);
+    limit.take([line('before'), piece(full), piece(full), piece('end', true), line('last')]);
     const [summary, ...last] = limit.end();
     expect(summary?.text).toMatch(/these are the last ones:]$/);
-    expect(last).toEqual([line('last')]);
+    expect(last.slice(-2)).toEqual([line('before'), line('last')]);
+    expect(last.filter(({ piece }) => piece)).toEqual([]);
   });
 
   test('one whose end comes behind lines of another stream, which stay', () => {
     const limit = new LogLimit(1);
     limit.take(numbered(5_000));
-    limit.take([piece(full), line('between'), piece('end', true), line('last')]);
-    expect(limit.end().slice(1)).toEqual([line('between'), line('last')]);
+    limit.take([line('before'), piece(full), line('between'), piece('end', true), line('last')]);
+    expect(limit.end().slice(-3)).toEqual([line('before'), line('between'), line('last')]);
   });
 
   test('one that goes on behind what the executor has left out', () => {
@@ -105,6 +106,14 @@ describe('no piece of a long line is among the last lines: it may have the end o
     limit.leaveOut({ lines: 1_000, bytes: 1_000_000 });
     limit.take([piece('end', true), line('last')]);
     expect(limit.end().slice(1)).toEqual([line('last')]);
+  });
+
+  test('one that ends the log and is longer than all last lines together may be; these stay', () => {
+    const limit = new LogLimit(1);
+    limit.take(numbered(5_000));
+    const lines = ['error: this is why it failed', 'at a', 'at b'].map(line);
+    limit.take([...lines, piece(full), piece(full), piece('end', true)]);
+    expect(limit.end().slice(-lines.length)).toEqual(lines);
   });
 
   test('one in which the log reaches its limit', () => {

@@ -77,15 +77,11 @@ export class LogLimit {
     this.#droppedLines += 1;
     this.#droppedBytes += dropped.bytes;
     this.#lastDropped = dropped.line;
+    // The end of a longer line may be that of a secret, which nobody recognises without its beginning.
+    if (dropped.line.piece) return;
     this.#lastLines.push(dropped);
     this.#lastBytes += dropped.bytes;
-    while (this.#hasTooManyLastLines) this.#forget(this.#lastLines.shift());
-    // The end of a longer line may be that of a secret, which nobody recognises without its beginning.
-    if (dropped.line.piece) this.#forget(this.#lastLines.pop());
-  }
-
-  #forget(line: CountedLine | undefined): void {
-    this.#lastBytes -= line?.bytes ?? 0;
+    while (this.#hasTooManyLastLines) this.#lastBytes -= this.#lastLines.shift()?.bytes ?? 0;
   }
 }
 
