@@ -1,4 +1,11 @@
-import { cutText, type LogLine, maskPatterns, maskWith, maximumLineCharacters } from '@slipway/core';
+import {
+  cutText,
+  type LogLine,
+  logLineOverheadBytes,
+  maskPatterns,
+  maskWith,
+  maximumLineCharacters,
+} from '@slipway/core';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
@@ -232,6 +239,60 @@ describe('where a line does not go on, what may be the beginning of a secret is 
     expect(await log.logged()).toEqual([`a${cutText}`]);
     await log.run.finish();
   });
+});
+
+describe('what a hostile runner has a log hold back', () => {
+  const timestamp = new Date().toISOString();
+  const chunk = { step: 0, kind: 'line', timestamp };
+  const [first = ''] = piecesOf(cutAt(20));
+
+  test('is one text of each line, also where its pieces come in the wrong order', async () => {
+    const log = await LoggingRun.start();
+    for (const sequence of [3, 2, 1]) {
+      const lines = [{ ...chunk, ...first, sequence }];
+      expect(await log.run.call('log', { lines })).toMatchObject({ status: 200 });
+      expect(await log.held()).toHaveLength(1);
+    }
+    await log.run.finish({ lastSequence: 3 });
+    expect(await log.logged()).toEqual(Array.from({ length: 3 }, () => `${shownOf(20)}${cutText}`));
+  });
+
+  test('counts as what it shows does', async () => {
+    const log = await LoggingRun.start();
+    await log.run.log(0, first);
+    const [held] = await log.held();
+    const { rows } = await sql`SELECT log_bytes FROM runs WHERE id = ${log.run.id}`.execute(db());
+    const bytes = shownOf(20).length + logLineOverheadBytes + (held?.length ?? 0);
+    expect(rows).toEqual([{ log_bytes: bytes }]);
+    await log.run.finish();
+  });
+
+  test('makes a call with pieces of its lines not much longer', async () => {
+    const most = 2_000;
+    const [plain, holding] = [await LoggingRun.start(), await LoggingRun.start()];
+    await sql`
+      INSERT INTO run_log_chunks (run_id, first_sequence, step, kind, logged_at, long_line, held, text)
+      SELECT ${holding.run.id}, 100000 + line, 0, 'line', now(), line, 'sealed', ''
+      FROM generate_series(1, ${most}) AS line`.execute(db());
+    const lines = Array.from({ length: most }, (_, at) => ({
+      ...chunk,
+      ...{ sequence: at + 1, text: '', piece: { line: at + 1, isLast: false } },
+    }));
+    // Of the processor, as other tests may have it meanwhile.
+    const microsecondsOf = async ({ run }: LoggingRun) => {
+      const before = process.threadCpuUsage();
+      expect(await run.call('log', { lines })).toMatchObject({ status: 200 });
+      return process.threadCpuUsage(before).user;
+    };
+    const times: { plain: number; holding: number }[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      times.push({ plain: await microsecondsOf(plain), holding: await microsecondsOf(holding) });
+    }
+    const shortest = (of: 'plain' | 'holding') => Math.min(...times.map((each) => each[of]));
+    expect(shortest('holding') / shortest('plain')).toBeLessThan(4);
+    expect(await holding.held()).toHaveLength(most);
+    for (const { run } of [plain, holding]) await run.finish({ lastSequence: most });
+  }, 60_000);
 });
 
 test('a piece of a line is a chunk alone', async () => {

@@ -77,9 +77,10 @@ export async function appendLines(
   if (numAffectedRows) await forgetWhatWentOn(db, runId, chunks, held);
 }
 
-/** What a log counts of lines, without what stands between them. */
-function bytesOf({ lineCount, text }: LogChunk): number {
-  return Buffer.byteLength(text) - (lineCount - 1) + lineCount * logLineOverheadBytes;
+/** What a log counts of lines, without what stands between them; of a piece also what it holds back, if only for a while. */
+function bytesOf({ lineCount, text, held }: MaskedChunk): number {
+  const heldBytes = held?.length ?? 0;
+  return Buffer.byteLength(text) - (lineCount - 1) + lineCount * logLineOverheadBytes + heldBytes;
 }
 
 /** The number of a chunk's last line. */

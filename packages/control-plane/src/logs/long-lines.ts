@@ -28,20 +28,24 @@ interface HeldPiece {
   readonly held: Buffer;
 }
 
-/** Those of the lines that `chunks` have pieces of, in the order of their numbers. */
+/** By the name of its line: a line has one at most, that with the highest number. */
+type HeldPieces = ReadonlyMap<string, HeldPiece>;
+
+/** Those of the lines that `chunks` have pieces of. */
 export async function heldPieces(
   db: Database,
   runId: string,
   chunks: readonly LogChunk[],
-): Promise<readonly HeldPiece[]> {
+): Promise<HeldPieces> {
   const pieces = chunks.flatMap(({ step, piece }) => (piece ? { step, line: piece.line } : []));
-  if (pieces.length === 0) return [];
+  if (pieces.length === 0) return new Map();
   const { rows } = await sql<HeldPiece>`
     SELECT first_sequence AS sequence, step, long_line AS line, held FROM run_log_chunks
     WHERE run_id = ${runId} AND held IS NOT NULL AND (step, long_line) IN (
-      SELECT * FROM unnest(${pieces.map(({ step }) => step)}::int[], ${pieces.map(({ line }) => line)}::int[]))
-    ORDER BY first_sequence`.execute(db);
-  return rows;
+      SELECT * FROM unnest(${pieces.map(({ step }) => step)}::int[], ${pieces.map(({ line }) => line)}::int[]))`.execute(
+    db,
+  );
+  return new Map(rows.map((each) => [nameOf(each.step, each.line), each]));
 }
 
 /**
@@ -51,7 +55,7 @@ export async function heldPieces(
  */
 export function maskChunks(
   chunks: readonly LogChunk[],
-  heldBefore: readonly HeldPiece[],
+  heldBefore: HeldPieces,
   secrets: SecretPatterns,
   seal: Seal,
 ): MaskedChunk[] {
@@ -61,15 +65,17 @@ export function maskChunks(
     const { sequence, step, piece, text } = chunk;
     if (!piece) return { ...chunk, text: maskedLines(chunk, secrets), held: null };
     const line = nameOf(step, piece.line);
-    const held = heldBefore.findLast(
-      (each) => nameOf(each.step, each.line) === line && each.sequence < sequence,
-    );
-    const masker = maskers.get(line) ?? new StreamMasker(secrets, held && opened(held, seal));
-    maskers.set(line, masker);
+    const before = heldBefore.get(line);
+    // A piece up to that one is stored already, or from a hostile runner: none goes on from it.
+    const isLate = before && sequence <= before.sequence;
+    const masker = isLate
+      ? new StreamMasker(secrets)
+      : (maskers.get(line) ?? new StreamMasker(secrets, before && opened(before, seal)));
+    if (!isLate) maskers.set(line, masker);
     let masked = masker.push(text);
     if (piece.isLast) masked += masker.end();
-    // Nobody has a log hold back more than it shows.
-    else if (!isFull(text)) masked += masker.cut();
+    // Only a hostile executor sends one that is not full: for a few bytes the log would hold back many.
+    else if (isLate || !isFull(text)) masked += masker.cut();
     const isHeld = lastPieces.get(line) === sequence && masker.held.text !== '';
     return { ...chunk, text: masked, held: isHeld ? sealed(masker.held, seal) : null };
   });
@@ -80,12 +86,12 @@ export async function forgetWhatWentOn(
   db: Database,
   runId: string,
   chunks: readonly LogChunk[],
-  heldBefore: readonly HeldPiece[],
+  heldBefore: HeldPieces,
 ): Promise<void> {
   const lastPieces = lastPiecesIn(chunks);
-  const gone = heldBefore.filter(
-    ({ sequence, step, line }) => sequence < (lastPieces.get(nameOf(step, line)) ?? 0),
-  );
+  const gone = [...heldBefore]
+    .filter(([line, { sequence }]) => sequence < (lastPieces.get(line) ?? 0))
+    .map(([, piece]) => piece);
   if (gone.length === 0) return;
   await sql`
     UPDATE run_log_chunks SET held = NULL
