@@ -118,15 +118,17 @@ export const frameFromExecutor = z.discriminatedUnion('type', [
     timestamp,
   }),
   /** Lines of the log, without their newlines, or one piece of a longer line. */
-  z.object({
-    type: z.literal('log'),
-    step: z.number().int().min(0).max(99),
-    timestamp,
-    lines: z.array(z.string().max(maximumLineCharacters)).max(maximumFrameLines),
-    piece: linePiece.optional(),
-    /** What came before these lines and is not sent; only after `log-full`. */
-    leftOut: z.object({ lines: z.int().nonnegative(), bytes: z.int().nonnegative() }).optional(),
-  }),
+  z
+    .object({
+      type: z.literal('log'),
+      step: z.number().int().min(0).max(99),
+      timestamp,
+      lines: z.array(z.string().max(maximumLineCharacters)).max(maximumFrameLines),
+      piece: linePiece.optional(),
+      /** What came before these lines and is not sent; only after `log-full`. */
+      leftOut: z.object({ lines: z.int().nonnegative(), bytes: z.int().nonnegative() }).optional(),
+    })
+    .refine(({ piece, lines }) => !piece || lines.length === 1, { message: 'a piece of a line comes alone' }),
   /**
    * Asks for the cache entry with this key, once, before anything of the user's was run. The paths are folders that
    * exist when entries come as devices. Answered by `cache-restored`.

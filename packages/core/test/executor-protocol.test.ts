@@ -39,6 +39,15 @@ test('frames arrive as they were sent, whatever the chunks', () => {
   }
 });
 
+test.each([
+  ['no line', []],
+  ['two lines', ['a', 'b']],
+])('a piece of a longer line comes alone: not with %s', (_what, lines) => {
+  const frame = { type: 'log', step: 0, timestamp, piece: { line: 1, isLast: true } } as const;
+  expect(decode([encodeFrame({ ...frame, lines: ['a'] })])).toEqual([{ ...frame, lines: ['a'] }]);
+  expect(() => decode([encodeFrame({ ...frame, lines })])).toThrow(ProtocolViolation);
+});
+
 test('a frame that comes byte by byte takes no more memory than the frame', () => {
   const bytes = rawFrame(' '.repeat(maximumFrameBytes));
   const decoder = new FrameDecoder(frameFromExecutor);
