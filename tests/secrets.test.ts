@@ -1,13 +1,17 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { type IsolationKind, maximumLineCharacters } from '@slipway/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
+import { Api, Deployment, until } from './testing/api.ts';
 import { writeProject } from './testing/pulumi-user.ts';
 import { SecretSearch } from './testing/secret-search.ts';
 import { finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
+
+const execute = promisify(execFile);
 
 const apiKey = 'canary-api-key "6f1d&";';
 const signature = 'canary-signature-93b0';
@@ -53,7 +57,7 @@ const firstPiece = (what: string) => `${what} cut: `.padEnd(maximumLineCharacter
 /**
  * Prints a text that it reads in base64, also inside of other text, in JSON, and in pieces of a copy that is the wrong way
  * round, which travel apart; as a command of its own also across the cut of a long line, with words of the other stream
- * between its pieces.
+ * between its pieces: it waits for the branches by which the test says that the log has what was printed (`answerCuts`).
  */
 const revealer = `exports.reveal = async (what, text) => {
   const label = (form, printed) => console.log(what + ' ' + form + ': ' + printed);
@@ -68,11 +72,17 @@ const revealer = `exports.reveal = async (what, text) => {
   }
   console.log(' <');
 };
+async function untilBranch(name) {
+  const look = ['ls-remote', '--exit-code', 'origin', name];
+  while (require('node:child_process').spawnSync('git', look).status !== 0) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
 async function revealAcrossCut(what, text) {
   process.stdout.write((what + ' cut: ').padEnd(${maximumLineCharacters - cutBehind}, '.') + text.slice(0, ${cutBehind + 6}));
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await untilBranch(what.replace(' ', '-') + '-cut');
   console.error(what + ' between');
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await untilBranch(what.replace(' ', '-') + '-between');
   console.log(text.slice(${cutBehind + 6}) + ' <');
 }
 if (require.main === module) {
@@ -99,7 +109,8 @@ const revealedMasked = (what: string) => [
 ];
 
 /** The CLI hides nothing of what it is asked for. In an emulated machine it is too slow to be asked. */
-const configCommands = ['password', 'document', 'plain'].map(
+const configNames = ['password', 'document', 'plain'];
+const configCommands = configNames.map(
   (name) =>
     `pulumi config get ${name} --stack ${stack} | sed 's/.*\\["\\(.*\\)"\\].*/\\1/' | node reveal.js "command ${name}"`,
 );
@@ -169,6 +180,24 @@ async function prepare(isolation: IsolationKind): Promise<SlipwayUnderTest> {
   });
   expect(settings).toMatchObject({ status: 200 });
   return slipway;
+}
+
+const newestDeployment = z.object({ deployments: z.tuple([z.object({ id: z.string() })]) });
+
+/** Lets each `revealAcrossCut` of the deployment that comes next go on, once the log has what it printed. */
+async function answerCuts(slipway: SlipwayUnderTest): Promise<void> {
+  const { id } = await until('there is a deployment', 120_000, async () => {
+    const { json } = await slipway.api('GET', `/api/stacks/${stack}/deployments`);
+    return newestDeployment.safeParse(json).data?.deployments[0];
+  });
+  const deployment = new Deployment(new Api(slipway.url, slipway.adminToken), stack, id);
+  for (const name of configNames) {
+    for (const part of ['cut', 'between']) {
+      await deployment.logged(new RegExp(`^command ${name} ${part}`));
+      const repository = join(slipway.directory, 'repository.git');
+      await execute('git', ['-C', repository, 'branch', `command-${name}-${part}`]);
+    }
+  }
 }
 
 const logPage = z.object({ nextToken: z.string().optional() });
@@ -256,7 +285,9 @@ describe.each(['container', 'vm'] as const)('a deployment in a %s', (isolation) 
       expect(await slipway.pulumi(run, { folder })).toMatchObject({ code: 0 });
       return finishedDeployment(slipway, stack);
     };
-    deploymentId = (await search.during(deploy())).id;
+    const work = Promise.all([deploy(), isolation === 'container' && answerCuts(slipway)]);
+    const [{ id }] = await search.during(work);
+    deploymentId = id;
   }, 900_000);
 
   afterAll(() => slipway?.close());
