@@ -146,6 +146,10 @@ static void container_ended(int status) {
   mark_end_of_channel();
 }
 
+pid_t container_awaited(void) {
+  return crun_process > 0 ? crun_process : -1;
+}
+
 void container_child_ended(pid_t process, int status) {
   if (process == crun_process) crun_ended(status);
   else if (process == container_process) container_ended(status);

@@ -65,7 +65,7 @@ static void reap(int signals) {
   struct signalfd_siginfo ignored;
   while (read(signals, &ignored, sizeof ignored) > 0) continue;
   int status;
-  for (pid_t process; (process = waitpid(-1, &status, WNOHANG)) > 0;) {
+  for (pid_t process; (process = waitpid(container_awaited(), &status, WNOHANG)) > 0;) {
     /* While it still counts as started, and so that all of it is in the figures. */
     if (process == container_process_id()) usage_report();
     container_child_ended(process, status);

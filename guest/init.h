@@ -101,6 +101,11 @@ void container_prepare(void);
 void container_start(const char *end_mark);
 void container_signal(int number);
 pid_t container_process_id(void);
+/*
+ * Whose end is next, as waitpid has it. The container can be over before crun, which tells which process it is, has ended:
+ * it waits then.
+ */
+pid_t container_awaited(void);
 /* A child of process 1 ended. */
 void container_child_ended(pid_t process, int status);
 int container_output_descriptor(void);

@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compile, guestSources } from '../src/guest/compile.ts';
 import type { Guest } from '../src/guest/ensure-guest.ts';
-import { writeInitramfs } from '../src/guest/initramfs.ts';
+import { changedGuest } from '../src/testing/changed-guest.ts';
 
 const attacks = join(import.meta.dirname, 'fixtures/hostile-guest');
 
@@ -15,13 +15,5 @@ export async function hostileGuest(guest: Guest, folder: string): Promise<Guest>
       .map((name) => join(from, name)),
   );
   await compile(sources, program);
-  const addition = join(folder, 'hostile-addition');
-  await writeInitramfs(addition, [{ path: '/init', contents: readFileSync(program) }]);
-  // Linux unpacks one archive after the other, and later files replace earlier ones.
-  const initramfsPath = join(folder, 'hostile-initramfs');
-  writeFileSync(
-    initramfsPath,
-    Buffer.concat([guest.initramfsPath, addition].map((path) => readFileSync(path))),
-  );
-  return { ...guest, initramfsPath };
+  return changedGuest(guest, folder, [{ path: '/init', contents: readFileSync(program) }]);
 }

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { cacheDirectory } from '../src/cache-directory.ts';
 import { compile, compileInit } from '../src/guest/compile.ts';
-import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
-import { writeInitramfs } from '../src/guest/initramfs.ts';
+import { ensureGuest } from '../src/guest/ensure-guest.ts';
+import type { InitramfsFile } from '../src/guest/initramfs.ts';
 import type { Sandbox, SandboxExit } from '../src/isolation/isolation.ts';
+import { findOnPath } from '../src/setup/path-search.ts';
+import { changedGuest } from '../src/testing/changed-guest.ts';
 import { machinesBelow } from '../src/testing/host-processes.ts';
 import { type SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
 import { openVmBench, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
@@ -76,38 +78,21 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  /** A program for the initramfs. */
-  async function compiled(sources: readonly string[]): Promise<Buffer> {
-    await compile(sources, join(folder, 'program'));
+  /** A program for the initramfs, from the text of its C source. */
+  async function compiled(source: string): Promise<Buffer> {
+    writeFileSync(join(folder, 'program.c'), source);
+    await compile([join(folder, 'program.c')], join(folder, 'program'));
     return readFileSync(join(folder, 'program'));
   }
 
-  /** A guest whose first process is another one. Where it is to go on as it should, our own is at `/own-init`. */
-  async function guestWithInit(source: string): Promise<Guest> {
-    const guest = await ensureGuest({ cacheDirectory: cacheDirectory(process.env), report: () => {} });
-    writeFileSync(join(folder, 'init.c'), source);
-    await compileInit(join(folder, 'own-init'));
-    const addition = join(folder, 'addition');
-    await writeInitramfs(addition, [
-      { path: '/init', contents: await compiled([join(folder, 'init.c')]) },
-      { path: '/own-init', contents: readFileSync(join(folder, 'own-init')) },
-    ]);
-    // Linux unpacks one archive after the other, and later files replace earlier ones.
-    const initramfsPath = join(folder, 'initramfs');
-    writeFileSync(
-      initramfsPath,
-      Buffer.concat([guest.initramfsPath, addition].map((path) => readFileSync(path))),
-    );
-    return { ...guest, initramfsPath };
-  }
-
-  async function exitWithInit(
-    source: string,
-    script = 'exit 0',
+  /** A guest with other programs of these paths in its initramfs. */
+  async function exitWith(
+    files: readonly InitramfsFile[],
+    script: string,
     patience: { readonly answerPatienceMilliseconds?: number } = {},
   ) {
-    const guest = await guestWithInit(source);
-    const bench = await openVmBench({ guest, ...patience });
+    const own = await ensureGuest({ cacheDirectory: cacheDirectory(process.env), report: () => {} });
+    const bench = await openVmBench({ guest: await changedGuest(own, folder, files), ...patience });
     const sandbox = await bench.start(script);
     const begun = sandbox.started.then(
       () => {
@@ -120,6 +105,20 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
     const hasStarted = await begun;
     await bench.close();
     return { ...exit, hasStarted };
+  }
+
+  /** The first process is another one. Where it is to go on as it should, our own is at `/own-init`. */
+  async function exitWithInit(
+    source: string,
+    script = 'exit 0',
+    patience: { readonly answerPatienceMilliseconds?: number } = {},
+  ) {
+    await compileInit(join(folder, 'own-init'));
+    const files = [
+      { path: '/init', contents: await compiled(source) },
+      { path: '/own-init', contents: readFileSync(join(folder, 'own-init')) },
+    ];
+    return exitWith(files, script, patience);
   }
 
   /** Of a container that makes a file once its runner knows that it has started. */
@@ -182,5 +181,25 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
   test('by powering off is told', async () => {
     const source = '#include <sys/reboot.h>\nint main(void) { reboot(RB_POWER_OFF); }';
     expect(await exitWithInit(source)).toMatchObject({ exitCode: null, cause: 'guest-powered-off' });
+  });
+
+  test('by its container having ended is told, also where that was over before crun, which had started it', async () => {
+    const source = `
+      #include <sys/wait.h>
+      #include <unistd.h>
+      int main(int count, char **arguments) {
+        (void)count;
+        if (fork() == 0) return execv("/bin/own-crun", arguments);
+        int status = 0;
+        wait(&status);
+        sleep(1);
+        return WEXITSTATUS(status);
+      }`;
+    const crun = await findOnPath('crun');
+    const files = [
+      { path: '/bin/crun', contents: await compiled(source) },
+      { path: '/bin/own-crun', contents: readFileSync(crun ?? '') },
+    ];
+    expect(await exitWith(files, 'exit 5')).toMatchObject({ hasStarted: true, exitCode: 5 });
   });
 });

@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { appendFile, copyFile, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { cacheDirectory } from '../src/cache-directory.ts';
 import { compileInit } from '../src/guest/compile.ts';
 import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
-import { writeInitramfs } from '../src/guest/initramfs.ts';
 import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
+import { changedGuest } from '../src/testing/changed-guest.ts';
 import { SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
 
 /** Whose memory runs out makes a difference to what a user can do about it. The container's is in vm-conformance. */
@@ -33,14 +33,9 @@ test(
   async () => {
     // An init that lets the container have more than the machine has.
     const generous = await openBench(async (folder) => {
-      const initramfsPath = join(folder, '..', 'initramfs');
-      await compileInit(join(folder, '..', 'init'), ['RESERVED_KIBIBYTES=(-1024*1024)']);
-      await writeInitramfs(`${initramfsPath}.init`, [
-        { path: '/init', contents: await readFile(join(folder, '..', 'init')) },
-      ]);
-      await copyFile(guest.initramfsPath, initramfsPath);
-      await appendFile(initramfsPath, await readFile(`${initramfsPath}.init`));
-      return { initramfsPath };
+      const init = join(folder, '..', 'init');
+      await compileInit(init, ['RESERVED_KIBIBYTES=(-1024*1024)']);
+      return changedGuest(guest, dirname(init), [{ path: '/init', contents: await readFile(init) }]);
     });
     const sandbox = await generous.start(`${takes(400)}; exit 9`, { size: { memoryMiB: 256 } });
     const exit = await sandbox.exited;
