@@ -1,14 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server.stop());
+useServerAndRunner();
 
 const list = z.object({
   deployments: z.array(z.object({ version: z.number(), status: z.string() })),

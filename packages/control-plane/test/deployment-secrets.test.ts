@@ -1,15 +1,10 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { bareRequest, gitUrl, jobOfNext } from './deployment-jobs.ts';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server.stop());
+useServerAndRunner();
 
 test.each([
   ['token', { accessToken: { secret: 'the-token' } }, { kind: 'token', token: 'the-token' }],

@@ -1,15 +1,10 @@
 import type { EgressRecord } from '@slipway/core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { bareRequest, gitUrl, jobOfNext } from './deployment-jobs.ts';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server.stop());
+useServerAndRunner();
 
 test('`pulumi deployment run` without flags inherits every setting of the stack', async () => {
   const stack = await server.makeStack('inherits');

@@ -8,17 +8,12 @@ import {
   runnerContractPath,
 } from '@slipway/core';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { insufficientStorage } from '../src/http/errors.ts';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, TestRunner } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server.stop());
+useServerAndRunner();
 
 const credentials = { username: 'robot', password: { secret: 'the-registry-password' } };
 const opened = { username: 'robot', password: 'the-registry-password' };

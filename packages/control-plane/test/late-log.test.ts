@@ -1,18 +1,13 @@
 import type { LogLine } from '@slipway/core';
 import { runnerContractPath } from '@slipway/core';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { recoverLostRuns } from '../src/queue/index.ts';
-import { deploy, startTestServer, type TestRun, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, type TestRun } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server?.stop());
+useServerAndRunner();
 
 const page = z.object({ lines: z.array(z.object({ line: z.string().optional() })) });
 const runFacts = z.object({ state: z.string(), cause: z.string().nullable() });

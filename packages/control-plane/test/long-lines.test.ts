@@ -7,18 +7,13 @@ import {
   maximumLineCharacters,
 } from '@slipway/core';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { Random } from '../../core/test/random.ts';
-import { deploy, startTestServer, type TestRun, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, type TestRun } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server?.stop());
+useServerAndRunner();
 
 /** Known to the control plane alone, as the run's CLI has it encrypted. */
 const secret = 'correct horse "battery" staple';

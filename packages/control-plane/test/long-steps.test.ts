@@ -1,17 +1,12 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { Random } from '../../core/test/random.ts';
 import { readStep } from '../src/logs/index.ts';
-import { deploy, startTestServer, type TestRun, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, type TestRun } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server?.stop());
+useServerAndRunner();
 
 const timestamp = '2026-01-01T00:00:00.000Z';
 const stepPage = z.object({

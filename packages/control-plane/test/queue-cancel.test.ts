@@ -1,15 +1,10 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { expect, test } from 'vitest';
+import { deploy } from './deployments-server.ts';
 import { endLease, factsOf, factsOnceIt, statusOf } from './queue-facts.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server.stop());
+useServerAndRunner();
 
 test('cancelling a queued run ends it at once; it never reaches a runner', async () => {
   const stack = await server.makeStack('cancel-queued');

@@ -1,14 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deploy, startTestServer, TestRunner, type TestServer, wideRoom } from './deployments-server.ts';
+import { expect, test } from 'vitest';
+import { deploy, wideRoom } from './deployments-server.ts';
 import { factsOf, statusOf } from './queue-facts.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server.stop());
+useServerAndRunner();
 
 test('a deployment goes from queued over accepted and running to succeeded', async () => {
   const stack = await server.makeStack('way-of-a-run');

@@ -2,25 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { startServer } from '@slipway/control-plane';
 import { runnerContractPath } from '@slipway/core';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import {
-  deploy,
-  organization,
-  startTestServer,
-  type TestRun,
-  TestRunner,
-  type TestServer,
-} from './deployments-server.ts';
+import { deploy, organization, type TestRun } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 import { TestUpdate } from './test-update.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server?.stop());
+useServerAndRunner();
 
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 const ciphertexts = z.object({ ciphertexts: z.array(z.string()) });

@@ -1,13 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
-import { deploy, organization, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, organization } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
+useServerAndRunner();
 let poolPath: string;
 beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
   const pools = await server.expectCall(
     z.object({ defaultAgentPoolID: z.string() }),
     200,
@@ -16,7 +14,6 @@ beforeAll(async () => {
   );
   poolPath = `/api/slipway/orgs/${organization}/agent-pools/${pools.defaultAgentPoolID}/sandbox`;
 });
-afterAll(() => server.stop());
 
 const sandboxOf = (stack: string) => `${stack.replace('/api/stacks', '/api/slipway/stacks')}/sandbox`;
 const request = {

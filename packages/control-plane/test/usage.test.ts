@@ -1,16 +1,11 @@
 import { maximumUsageSamples, type UsageReport, type UsageSample } from '@slipway/core';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { deploy, startTestServer, type TestRun, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, type TestRun } from './deployments-server.ts';
+import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 
-let server: TestServer;
-let runner: TestRunner;
-beforeAll(async () => {
-  server = await startTestServer();
-  runner = await TestRunner.register(server);
-});
-afterAll(() => server?.stop());
+useServerAndRunner();
 
 const use = {
   ...{ cpuMilliseconds: 1_500, memoryBytes: 2 ** 33, volumeBytes: 3, receivedBytes: 4, sentBytes: 5 },
