@@ -48,11 +48,9 @@ export async function appendLines(
   if (!first) return;
   const stored = await storedAround(db, runId, first.sequence, chunks);
   const held = await heldPieces(db, runId, chunks);
-  const masked = maskChunks(chunks, held, secrets, seal).map((chunk) => ({
-    ...chunk,
-    text: harmlessText(chunk.text),
-  }));
-  const fresh = withoutStored(masked, stored);
+  const { masked, wentOn } = maskChunks(chunks, held, secrets, seal);
+  const harmless = masked.map((chunk) => ({ ...chunk, text: harmlessText(chunk.text) }));
+  const fresh = withoutStored(harmless, stored);
   if (fresh.length === 0) return;
   const bytes = fresh.reduce((sum, chunk) => sum + bytesOf(chunk), 0);
   const { numAffectedRows } = await sql`
@@ -74,7 +72,7 @@ export async function appendLines(
     )
     ${countStoredLines}`.execute(db);
   // Where there was no room for it, nothing has gone on.
-  if (numAffectedRows) await forgetWhatWentOn(db, runId, chunks, held);
+  if (numAffectedRows) await forgetWhatWentOn(db, runId, wentOn);
 }
 
 /** What a log counts of lines, without what stands between them; of a piece also what it holds back, if only for a while. */

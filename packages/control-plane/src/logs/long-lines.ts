@@ -51,17 +51,19 @@ export async function heldPieces(
 /**
  * Hides secrets in `chunks`, which come in the order of their numbers: in each line by itself, but for those in pieces. A
  * secret across the cut between two pieces is found, whatever lines stand between them: what may be its beginning moves on to
- * the next piece, from `heldBefore` as well.
+ * the next piece, from `heldBefore` as well. `wentOn` has the numbers of those whose lines have gone on.
  */
 export function maskChunks(
   chunks: readonly LogChunk[],
   heldBefore: HeldPieces,
   secrets: SecretPatterns,
   seal: Seal,
-): MaskedChunk[] {
-  const lastPieces = lastPiecesIn(chunks);
+): { masked: MaskedChunk[]; wentOn: number[] } {
+  const lastPieces = new Map(
+    chunks.flatMap(({ step, piece, sequence }) => (piece ? [[nameOf(step, piece.line), sequence]] : [])),
+  );
   const maskers = new Map<string, StreamMasker>();
-  return chunks.map((chunk) => {
+  const masked = chunks.map((chunk) => {
     const { sequence, step, piece, text } = chunk;
     if (!piece) return { ...chunk, text: maskedLines(chunk, secrets), held: null };
     const line = nameOf(step, piece.line);
@@ -72,32 +74,26 @@ export function maskChunks(
       ? new StreamMasker(secrets)
       : (maskers.get(line) ?? new StreamMasker(secrets, before && opened(before, seal)));
     if (!isLate) maskers.set(line, masker);
-    let masked = masker.push(text);
-    if (piece.isLast) masked += masker.end();
+    let shown = masker.push(text);
+    if (piece.isLast) shown += masker.end();
     // Only a hostile executor sends one that is not full: for a few bytes the log would hold back many.
-    else if (isLate || !isFull(text)) masked += masker.cut();
+    else if (isLate || !isFull(text)) shown += masker.cut();
     const isHeld = lastPieces.get(line) === sequence && masker.held.text !== '';
-    return { ...chunk, text: masked, held: isHeld ? sealed(masker.held, seal) : null };
+    return { ...chunk, text: shown, held: isHeld ? sealed(masker.held, seal) : null };
   });
+  return { masked, wentOn: [...maskers.keys()].flatMap((line) => heldBefore.get(line)?.sequence ?? []) };
 }
 
-/** Removes what was held back of pieces with which lines have gone on in `chunks`. */
+/** Removes what was held back of the pieces with these numbers, whose lines have gone on. */
 export async function forgetWhatWentOn(
   db: Database,
   runId: string,
-  chunks: readonly LogChunk[],
-  heldBefore: HeldPieces,
+  wentOn: readonly number[],
 ): Promise<void> {
-  const lastPieces = lastPiecesIn(chunks);
-  const gone = [...heldBefore]
-    .filter(([line, { sequence }]) => sequence < (lastPieces.get(line) ?? 0))
-    .map(([, piece]) => piece);
-  if (gone.length === 0) return;
+  if (wentOn.length === 0) return;
   await sql`
     UPDATE run_log_chunks SET held = NULL
-    WHERE run_id = ${runId} AND first_sequence = ANY(${gone.map(({ sequence }) => sequence)}::int[])`.execute(
-    db,
-  );
+    WHERE run_id = ${runId} AND first_sequence = ANY(${wentOn}::int[])`.execute(db);
 }
 
 /** Removes what was held back of a run's lines and never went on: it may be the beginning of a secret. A mark stays. */
@@ -109,13 +105,6 @@ export async function forgetHeldTexts(tx: Database, runId: string): Promise<void
 
 /** Tells a longer line from all others of its run. */
 const nameOf = (step: number, line: number) => `${step}.${line}`;
-
-/** By the name of its line, the number of the last piece in `chunks`. */
-function lastPiecesIn(chunks: readonly LogChunk[]): ReadonlyMap<string, number> {
-  return new Map(
-    chunks.flatMap(({ step, piece, sequence }) => (piece ? [[nameOf(step, piece.line), sequence]] : [])),
-  );
-}
 
 /** A piece that is not the last one is as long as a line may be, but cuts through no surrogate pair. */
 const isFull = (text: string) => text.length >= maximumLineCharacters - 1;
