@@ -1,7 +1,8 @@
-/* The guest's clock follows the runner's: STS signatures and JWTs depend on it. */
+/* The guest's clock follows the runner's: STS signatures and JWTs depend on it. How fast its timer runs it finds out itself. */
 #include "init.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* Less is the jitter of the message itself; setting the clock for it would only make time jump. */
@@ -15,6 +16,13 @@ static double seconds_of(clockid_t clock) {
 
 double clock_monotonic_seconds(void) {
   return seconds_of(CLOCK_BOOTTIME);
+}
+
+/* What the kernel multiplies nanoseconds with, by 2^32, to set the timer of a processor. */
+long long clock_timer_hertz(void) {
+  static char timers[64 * 1024];
+  read_file("/proc/timer_list", timers, sizeof timers);
+  return (number_after(timers, "mult:") * 1000000000LL) >> 32;
 }
 
 void clock_set(const char *seconds) {

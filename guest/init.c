@@ -125,7 +125,8 @@ int main(void) {
   char boot_id[64];
   read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
   boot_id[strcspn(boot_id, "\n")] = '\0';
-  channel_report("{\"event\":\"boot\",\"kernelRelease\":%s,\"bootId\":%s}", quoted(kernel.release), quoted(boot_id));
+  channel_report("{\"event\":\"boot\",\"kernelRelease\":%s,\"bootId\":%s,\"timerHertz\":%lld}",
+                 quoted(kernel.release), quoted(boot_id), clock_timer_hertz());
   mounts_read_only_disks();
   read_ahead();
   network_up();

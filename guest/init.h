@@ -56,6 +56,8 @@ const char *quoted(const char *text);
 /* clock.c */
 void clock_set(const char *seconds);
 double clock_monotonic_seconds(void);
+/* How fast the kernel takes the timer of its processors to be; 0 when it uses none. */
+long long clock_timer_hertz(void);
 
 /* modules.c */
 void modules_load(const char *list);

@@ -25,7 +25,7 @@ export const onePerProcessor = [
   'packages/runner/test/*-conformance.test.ts',
   'packages/runner/test/container-isolation.test.ts',
   'packages/runner/test/host-disk.test.ts',
-  'packages/runner/test/vm-{cache,canary,end,machine,memory,network-attacks,read-ahead,signal}.test.ts',
+  'packages/runner/test/vm-{boot,cache,canary,end,machine,memory,network-attacks,read-ahead,signal}.test.ts',
   'tests/causes-vm.test.ts',
   'tests/dependency-cache.test.ts',
   'tests/lost-lease.test.ts',

@@ -16,7 +16,7 @@ function bootedGuest(silenceSeconds: number) {
     heard: () => {},
     violated: (what) => expect.unreachable(what),
   });
-  far.write('{"event":"boot","kernelRelease":"6.1.0","bootId":"1"}\n');
+  channel.keepTellingTime();
   return {
     clock,
     write: (event: string) => far.write(`${event}\n`),

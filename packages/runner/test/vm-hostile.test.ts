@@ -76,7 +76,7 @@ test.each(['6.1\\u001b]0;title\\u0007', '', '6.1 and a sentence', 'x'.repeat(101
   'a guest is not believed a kernel of the name "%s"',
   async (kernelRelease) => {
     const { far, violations } = openInit();
-    far.write(`{"event":"boot","kernelRelease":"${kernelRelease}","bootId":"0"}\n`);
+    far.write(`{"event":"boot","kernelRelease":"${kernelRelease}","bootId":"0","timerHertz":1}\n`);
     await turn();
     expect(violations).toEqual(['a line that is no event']);
   },

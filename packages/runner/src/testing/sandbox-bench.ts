@@ -31,7 +31,7 @@ export interface BenchSpec {
  * gateway that leads to an HTTP server (which answers every path with `the control plane has <path>`, and `/zeros/<bytes>`
  * with so many), the tiny image, and a folder of their own for the isolation's files.
  */
-export class SandboxBench {
+export class SandboxBench implements AsyncDisposable {
   readonly folder: string;
   /** Where the isolation keeps its files; empty when no sandbox runs. */
   readonly sandboxFolder: string;
@@ -132,6 +132,10 @@ export class SandboxBench {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
     rmSync(this.folder, { recursive: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
 

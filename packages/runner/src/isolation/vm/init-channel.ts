@@ -11,6 +11,8 @@ const guestEvent = z.discriminatedUnion('event', [
     // Both are shown to users.
     kernelRelease: z.string().regex(/^[A-Za-z0-9._+~-]{1,100}$/),
     bootId: z.string().regex(/^[0-9a-f-]{1,64}$/),
+    /** How fast the kernel takes the timer of its processors to be; 0 where it has none. */
+    timerHertz: count,
   }),
   z.object({ event: z.literal('started') }),
   z.object({ event: z.literal('failed'), message: z.string() }),
@@ -77,7 +79,7 @@ export interface InitChannelOptions {
 }
 
 /**
- * The channel to the guest's init. As long as it is open the guest is told that the runner is alive, and what time it
+ * The channel to the guest's init. Once that has booted, and as long as it is open, the guest is told that the runner is alive, and what time it
  * is; when that ends, for whatever reason, the guest powers itself off.
  */
 export class InitChannel {
@@ -95,6 +97,15 @@ export class InitChannel {
       take: (line) => this.#hear(line),
       violated: (what) => this.#violated(what),
     });
+  }
+
+  /** From now on: the guest has booted. */
+  keepTellingTime(): void {
+    if (this.#keepAlive !== undefined) return;
+    this.#tellTime();
+    const milliseconds = this.#options.silenceSeconds * 1000 * keepAliveShare;
+    this.#keepAlive = setInterval(() => this.#tellTime(), milliseconds);
+    this.#keepAlive.unref();
   }
 
   /** Puts a file into the guest, at `etc/NAME` or `bundle/NAME`. Names: letters, digits, `.`, `-` and `_`. */
@@ -124,18 +135,9 @@ export class InitChannel {
       this.#violated('a line that is no event');
       return;
     }
-    if (event.event === 'boot') this.#keepTellingTime();
     // What it was told before has waited until it had booted.
     if (event.event === 'started') this.#tellTime();
     this.#options.heard(event);
-  }
-
-  #keepTellingTime(): void {
-    if (this.#keepAlive !== undefined) return;
-    this.#tellTime();
-    const milliseconds = this.#options.silenceSeconds * 1000 * keepAliveShare;
-    this.#keepAlive = setInterval(() => this.#tellTime(), milliseconds);
-    this.#keepAlive.unref();
   }
 
   #tellTime(): void {

@@ -22,6 +22,8 @@ export interface MachineParts {
   readonly now: () => number;
   /** How long machines wait for room when the disk of their volumes is full; 30 s when absent. */
   readonly roomPatienceMilliseconds?: number | undefined;
+  /** How long a guest may take to boot, at first; 60 s when absent. */
+  readonly bootPatienceMilliseconds?: number | undefined;
   /** How long a guest may answer nobody; 300 s when absent. */
   readonly answerPatienceMilliseconds?: number | undefined;
 }

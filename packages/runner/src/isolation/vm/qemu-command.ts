@@ -69,12 +69,17 @@ const everyKernel = [
   'lsm=landlock,lockdown,yama',
 ];
 
+/** How often a second the kernel's clock ticks (CONFIG_HZ): all of Debian's for this architecture have it so. */
+const kernelHertz = 250;
+
 /**
- * Emulated, the kernel's own measurement of its clock sometimes hangs. An emulated processor has none of the faults that
- * the kernel works around, which takes it half a second of its boot.
+ * Emulated, the kernel's own measurement of its clock sometimes hangs, and that of its delay loop (`lpj`: loops in a tick,
+ * which are as many as the counter's steps) holds up each processor. An emulated processor has none of the faults that the
+ * kernel works around, which takes it half a second of its boot.
  */
 function emulatedKernel({ tscKiloHertz }: Extract<Acceleration, { kind: 'emulation' }>): string[] {
-  return [`tsc_early_khz=${tscKiloHertz}`, 'tsc=reliable', 'mitigations=off'];
+  const loopsInTick = Math.round((tscKiloHertz * 1000) / kernelHertz);
+  return [`tsc_early_khz=${tscKiloHertz}`, 'tsc=reliable', `lpj=${loopsInTick}`, 'mitigations=off'];
 }
 
 /** The devices of a sandbox. The guest knows disks by serial and ports by name. */

@@ -18,6 +18,8 @@ export interface VmIsolationOptions {
   readonly now?: () => number;
   /** How long machines wait for room when the disk of their volumes is full; 30 s when absent. */
   readonly roomPatienceMilliseconds?: number;
+  /** How long a guest may take to boot, at first, before it boots again; 60 s when absent. */
+  readonly bootPatienceMilliseconds?: number;
   /** How long a guest may answer nobody; 300 s when absent. */
   readonly answerPatienceMilliseconds?: number;
 }
@@ -42,6 +44,7 @@ export async function createVmIsolation(options: VmIsolationOptions): Promise<Vm
     names: options.names ?? new SandboxNames(options.folder),
     now: options.now ?? Date.now,
     roomPatienceMilliseconds: options.roomPatienceMilliseconds,
+    bootPatienceMilliseconds: options.bootPatienceMilliseconds,
     answerPatienceMilliseconds: options.answerPatienceMilliseconds,
   };
   return {

@@ -12,6 +12,7 @@ import {
 } from '../isolation.ts';
 import type { Shortages } from '../shortages.ts';
 import type { UsageReading } from '../usage-reading.ts';
+import { BootWatch } from './boot-watch.ts';
 import { CacheDisk } from './cache-disk.ts';
 import { guestFiles } from './container-configuration.ts';
 import { ExecutorStream } from './executor-stream.ts';
@@ -55,6 +56,8 @@ export class VmSandbox implements Sandbox {
   readonly #usage: MachineUsage;
   readonly #boot = Promise.withResolvers<SandboxBoot>();
   readonly #exit = Promise.withResolvers<SandboxExit>();
+  readonly #bootWatch: BootWatch;
+  readonly #endMark = randomUUID();
   readonly #reports = new GuestReports();
   readonly #hostMemory = new HostMemoryWatch();
   #booted: SandboxBoot | undefined;
@@ -73,8 +76,7 @@ export class VmSandbox implements Sandbox {
     // Whoever does not ask whether it started still learns from `exited` how it ended.
     this.started.catch(() => {});
 
-    const endMark = randomUUID();
-    this.channel = new ExecutorStream(qemu.channel(descriptors.executor), endMark);
+    this.channel = new ExecutorStream(qemu.channel(descriptors.executor), this.#endMark);
     this.#qmp = new Qmp(qemu.channel(descriptors.qmp), {
       stopped: (reason) => {
         this.#shutdownReason = reason;
@@ -97,7 +99,11 @@ export class VmSandbox implements Sandbox {
       violated: (what) => this.#violated(`The guest's init sent ${what}.`),
     });
     this.#devices = new LateDevices(this.#qmp, this.#init, parts.guest.sendDescriptorPath);
-    for (const [path, contents] of guestFiles(spec)) this.#init.sendFile(path, contents);
+    this.#bootWatch = new BootWatch({
+      ...{ acceleration: parts.acceleration, qmp: this.#qmp },
+      patienceMilliseconds: parts.bootPatienceMilliseconds,
+      givenUp: (message) => this.#endNow('sandbox-failed', message),
+    });
     this.#usage = new MachineUsage({
       ...{ size: spec.size, processId: () => this.#machineId, volume, reports: this.#reports },
       send: (message) => this.#init.send(message),
@@ -111,10 +117,7 @@ export class VmSandbox implements Sandbox {
       this.#init,
       Math.min(spec.size.volumeGiB, cacheLimits.deviceGiB),
     );
-    formatted.then(
-      () => this.#init.send(`start ${endMark}`),
-      (error: unknown) => this.#cannotStart(error),
-    );
+    formatted.catch((error: unknown) => this.#cannotStart(error));
     void qemu.ended.then((end) => {
       this.#init.close();
       const machineEnd = {
@@ -151,6 +154,14 @@ export class VmSandbox implements Sandbox {
     return this.#usage.read(this.#answers && !this.#pause.isPaused);
   }
 
+  /** Nothing is sent before: one that boots again would not have it any more. */
+  #startContainer(): void {
+    this.#init.keepTellingTime();
+    for (const [path, contents] of guestFiles(this.#spec)) this.#init.sendFile(path, contents);
+    const start = () => this.#init.send(`start ${this.#endMark}`);
+    this.#machine.formatted.then(start, () => undefined);
+  }
+
   #findMachine(): number {
     [this.#machineId] = this.#machine.qemu.children;
     if (this.#machineId === undefined) throw new Error('QEMU has ended');
@@ -160,6 +171,8 @@ export class VmSandbox implements Sandbox {
   #hear(event: GuestEvent): void {
     switch (event.event) {
       case 'boot':
+        if (!this.#bootWatch.hear(event)) break;
+        this.#startContainer();
         this.#booted = {
           accelerated: this.#parts.acceleration.kind === 'kvm',
           kernelRelease: event.kernelRelease,
@@ -211,6 +224,7 @@ export class VmSandbox implements Sandbox {
     this.#boot.reject(new SandboxStartError(exit.message, exit.cause ?? 'sandbox-failed'));
     this.#answers = false;
     this.#exit.resolve(exit);
+    this.#bootWatch.close();
     this.#pause.close();
     this.#devices.close();
     this.cacheDevice.close();

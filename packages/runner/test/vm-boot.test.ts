@@ -1,0 +1,77 @@
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { cacheDirectory } from '../src/cache-directory.ts';
+import { compile, compileInit } from '../src/guest/compile.ts';
+import { ensureGuest } from '../src/guest/ensure-guest.ts';
+import { detectAcceleration } from '../src/isolation/vm/acceleration.ts';
+import { changedGuest } from '../src/testing/changed-guest.ts';
+import { outputOf } from '../src/testing/sandbox-bench.ts';
+import { openVmBench, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
+
+/** Never ends the first time: what it has seen stays in the memory of the machine's clock, which survives a reset. */
+const hangsOnce = `
+  #include <sys/io.h>
+  #include <unistd.h>
+  int main(void) {
+    if (ioperm(0x70, 2, 1) != 0) return 1;
+    outb(0x60, 0x70);
+    if (inb(0x71) == 0xa5) return execl("/own-init", "init", (char *)0);
+    outb(0xa5, 0x71);
+    for (;;) pause();
+  }`;
+
+const cache = cacheDirectory(process.env);
+const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
+const { acceleration } = await detectAcceleration(guest, cache);
+const isEmulated = acceleration.kind === 'emulation';
+
+describe.runIf(isEmulated)('a machine that is emulated', { timeout: vmTimeoutMilliseconds }, () => {
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'slipway-boot-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  test('boots again when it hangs as it boots, and then does its work', async () => {
+    writeFileSync(join(folder, 'init.c'), hangsOnce);
+    await compile([join(folder, 'init.c')], join(folder, 'init'));
+    await compileInit(join(folder, 'own-init'));
+    const files = ['init', 'own-init'].map((name) => ({
+      path: `/${name}`,
+      contents: readFileSync(join(folder, name)),
+    }));
+    const hanging = await changedGuest(guest, folder, files);
+    await using bench = await openVmBench({ guest: hanging, bootPatienceMilliseconds: 6_000 });
+    const sandbox = await bench.start('hostname >&3; read word <&3; echo $word >&3', { hostname: 'again' });
+    sandbox.channel.write('told\n');
+    expect(await outputOf(sandbox)).toBe('again\ntold\n');
+  });
+
+  test('boots again when its kernel has mistaken its timer, and says so when it always does', async () => {
+    // Told that its time stamp counter is twice as fast as it is, it takes twice the time to measure its timer.
+    const tscRatePath = join(folder, 'tsc-rate');
+    writeFileSync(tscRatePath, `#!/bin/sh\necho $(($(${guest.tscRatePath}) * 2))\n`);
+    chmodSync(tscRatePath, 0o755);
+    mkdirSync(join(folder, 'cache'));
+    await using bench = await openVmBench({
+      guest: { ...guest, tscRatePath },
+      cacheDirectory: join(folder, 'cache'),
+    });
+    const sandbox = await bench.start('exit 0');
+    const message = expect.stringMatching(
+      /^The kernel took its timer to be [12]\.\d\d times .* 3 boots before/,
+    );
+    await expect(sandbox.started).rejects.toMatchObject({ runCause: 'sandbox-failed', message });
+    expect(await sandbox.exited).toMatchObject({ cause: 'sandbox-failed', message });
+  });
+
+  test('has its processors measure no delay loop: that takes each a tenth of a second', async () => {
+    await using bench = await openVmBench();
+    const sandbox = await bench.start('grep bogomips /proc/cpuinfo | sort | uniq -c >&3', {
+      size: { cpus: 2 },
+    });
+    expect(await outputOf(sandbox)).toMatch(/^ +2 bogomips\t: \d+\.\d\d\n$/);
+  });
+});
