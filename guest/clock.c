@@ -20,7 +20,8 @@ double clock_monotonic_seconds(void) {
 
 /* What the kernel multiplies nanoseconds with, by 2^32, to set the timer of a processor. */
 long long clock_timer_hertz(void) {
-  static char timers[64 * 1024];
+  /* Two kilobytes for each processor come before it. */
+  static char timers[512 * 1024];
   read_file("/proc/timer_list", timers, sizeof timers);
   return (number_after(timers, "mult:") * 1000000000LL) >> 32;
 }

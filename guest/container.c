@@ -45,10 +45,11 @@ static void set_limits(void) {
 void container_prepare(void) {
   set_limits();
   shortages_watch();
-  channel = port_open("executor", O_RDWR | O_CLOEXEC);
 }
 
 void container_start(const char *end_mark) {
+  /* Not before: what waits for it outside would be lost with a machine that boots again. */
+  channel = port_open("executor", O_RDWR | O_CLOEXEC);
   snprintf(end_of_channel, sizeof end_of_channel, "%s", end_mark);
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) give_up("no pipe: %s", strerror(errno));
@@ -119,7 +120,7 @@ static void crun_ended(int status) {
     return;
   }
   if (output >= 0) container_output_read();
-  channel_report("{\"event\":\"failed\",\"message\":%s}", quoted(kept_output));
+  give_up("the container could not be started: %s", kept_output);
 }
 
 /*

@@ -183,6 +183,17 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
     expect(await exitWithInit(source)).toMatchObject({ exitCode: null, cause: 'guest-powered-off' });
   });
 
+  test('whose container cannot be started is told with the words of crun', async () => {
+    const source = `
+      #include <unistd.h>
+      int main(void) { return write(2, "no container today", 18) == 18 ? 1 : 2; }`;
+    expect(await exitWith([{ path: '/bin/crun', contents: await compiled(source) }], 'true')).toMatchObject({
+      hasStarted: false,
+      cause: 'sandbox-failed',
+      message: 'the container could not be started: no container today',
+    });
+  });
+
   test('by its container having ended is told, also where that was over before crun, which had started it', async () => {
     const source = `
       #include <sys/wait.h>

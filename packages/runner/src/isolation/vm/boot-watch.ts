@@ -5,7 +5,7 @@ import type { Qmp } from './qmp.ts';
 const emulatedTimerHertz = 1_000_000_000 / 16;
 /** By so much the kernel may have mistaken its timer: whatever waits in the guest waits for so much longer. */
 const toleratedError = 1.25;
-const mostBoots = 4;
+const mostMistakes = 4;
 /** Emulated, to init: 3 s on an idle host, 30 s on one with twelve times the work that it can do. */
 const bootPatienceMilliseconds = 60_000;
 
@@ -32,7 +32,9 @@ export class BootWatch {
   readonly #options: BootWatchOptions;
   #patienceMilliseconds: number;
   #patience: NodeJS.Timeout | undefined;
-  #boots = 1;
+  #mistakes = 0;
+  /** What the guest tells until then, it told before. */
+  #isBeingReset = false;
   #isOver = false;
 
   constructor(options: BootWatchOptions) {
@@ -43,21 +45,30 @@ export class BootWatch {
 
   /** The guest has booted, and told this. Answers whether the machine is fit for a run, once. */
   hear({ timerHertz }: { readonly timerHertz: number }): boolean {
-    if (this.#isOver) return false;
+    if (this.#isOver || this.#isBeingReset) return false;
     const { acceleration, givenUp } = this.#options;
     const error = timerHertz / emulatedTimerHertz;
     if (acceleration.kind === 'kvm' || (error > 1 / toleratedError && error < toleratedError)) {
       this.close();
       return true;
     }
-    if (this.#boots < mostBoots) this.#bootAgain();
+    this.#mistakes += 1;
+    if (this.#mistakes < mostMistakes) this.#bootAgain();
     else {
       this.close();
       givenUp(
-        `The kernel took its timer to be ${error.toFixed(2)} times as fast as it is, and was as wrong in the ${mostBoots - 1} boots before: this host has too much to do.`,
+        `The kernel took its timer to be ${error.toFixed(2)} times as fast as it is, and was wrong in ${mostMistakes - 1} boots before: this host has too much to do.`,
       );
     }
     return false;
+  }
+
+  /** QEMU has done so. */
+  wasReset(): void {
+    // After what came from the guest at the same time.
+    setImmediate(() => {
+      this.#isBeingReset = false;
+    });
   }
 
   close(): void {
@@ -76,7 +87,7 @@ export class BootWatch {
 
   /** As by the machine's reset button. Otherwise, and by the guest itself, to reset it ends it (`-no-reboot`). */
   #bootAgain(): void {
-    this.#boots += 1;
+    this.#isBeingReset = true;
     const { qmp } = this.#options;
     const ended = () => undefined; // QEMU has: how is told elsewhere.
     qmp.execute('set-action', { reboot: 'reset' }).catch(ended);

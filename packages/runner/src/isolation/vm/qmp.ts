@@ -21,6 +21,8 @@ const longestMessageBytes = 64 * 1024;
 export interface QmpOptions {
   /** Why QEMU says that the guest stopped: `guest-shutdown` (it powered off), `guest-reset` (a panic, with `panic=-1`). */
   readonly stopped: (reason: string) => void;
+  /** The machine was reset, and begins to boot again. */
+  readonly reset?: () => void;
   /** The machine is stopped, as it wrote to a disk of the host that is full. */
   readonly stoppedByFullDisk?: () => void;
   /** It sent what no QEMU sends: a guest may have taken it over. The connection is closed. */
@@ -114,6 +116,7 @@ export class Qmp {
     }
     if ('event' in message) {
       const { event, data } = message;
+      if (event === 'RESET') this.#options.reset?.();
       if (event === 'SHUTDOWN') this.#options.stopped(data?.reason ?? '');
       const isStopped = event === 'BLOCK_IO_ERROR' && data?.action === 'stop';
       if (isStopped && data.nospace) this.#options.stoppedByFullDisk?.();

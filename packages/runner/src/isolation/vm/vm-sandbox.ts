@@ -81,6 +81,7 @@ export class VmSandbox implements Sandbox {
       stopped: (reason) => {
         this.#shutdownReason = reason;
       },
+      reset: () => this.#bootWatch.wasReset(),
       stoppedByFullDisk: () => void this.#pause.begin(),
       violated: (what) => this.#violated(`QEMU sent ${what}.`),
     });
