@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -39,15 +40,22 @@ void mounts_prepare(void) {
   if (mount(NULL, DEVICES, NULL, MS_SHARED, NULL) != 0) give_up("%s: %s", DEVICES, strerror(errno));
 }
 
+/* The kernel makes the file of a disk a moment before there is a disk behind it. */
+static bool can_be_opened(const char *device) {
+  int file = open(device, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  close(file);
+  return true;
+}
+
 static void find_disk(const char *serial, char *device, size_t size) {
   for (int waited = 0; waited < DEVICE_DEADLINE_MILLISECONDS; waited++) {
     for (char letter = 'a'; letter <= 'h'; letter++) {
       char path[64], found[64];
       snprintf(path, sizeof path, "/sys/block/vd%c/serial", letter);
       read_file(path, found, sizeof found);
-      if (strcmp(found, serial) != 0) continue;
       snprintf(device, size, "/dev/vd%c", letter);
-      return;
+      if (strcmp(found, serial) == 0 && can_be_opened(device)) return;
     }
     pause_milliseconds(1);
   }
@@ -97,7 +105,7 @@ static bool find_scsi_disk(unsigned target, char *device, size_t size) {
     if (found) snprintf(device, size, "/dev/%s", entry->d_name);
   }
   closedir(folder);
-  return found && access(device, R_OK) == 0;
+  return found && can_be_opened(device);
 }
 
 const char *mounts_find_late_disk(unsigned target, char *device, size_t size) {
