@@ -2,7 +2,6 @@
 #include "init.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 /* Less is the jitter of the message itself; setting the clock for it would only make time jump. */

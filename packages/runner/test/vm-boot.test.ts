@@ -1,12 +1,12 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cacheDirectory } from '../src/cache-directory.ts';
-import { compile, compileInit, guestSources } from '../src/guest/compile.ts';
+import { guestSources } from '../src/guest/compile.ts';
 import { ensureGuest } from '../src/guest/ensure-guest.ts';
 import { detectAcceleration } from '../src/isolation/vm/acceleration.ts';
-import { changedGuest } from '../src/testing/changed-guest.ts';
+import { guestWithInit } from '../src/testing/changed-guest.ts';
 import { outputOf } from '../src/testing/sandbox-bench.ts';
 import { openVmBench, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
 
@@ -48,17 +48,7 @@ describe.runIf(isEmulated)('a machine that is emulated', { timeout: vmTimeoutMil
     ['its kernel has mistaken its timer', mistakesItsTimer],
   ])('boots again when %s, and then does its work', async (_what, firstTime) => {
     writeFileSync(join(folder, 'program.c'), notTheFirstTime(firstTime));
-    const parts = readdirSync(guestSources).filter((name) => name.endsWith('.c') && name !== 'init.c');
-    await compile(
-      [join(folder, 'program.c'), ...parts.map((name) => join(guestSources, name))],
-      join(folder, 'init'),
-    );
-    await compileInit(join(folder, 'own-init'));
-    const files = ['init', 'own-init'].map((name) => ({
-      path: `/${name}`,
-      contents: readFileSync(join(folder, name)),
-    }));
-    const changed = await changedGuest(guest, folder, files);
+    const changed = await guestWithInit(guest, folder, [join(folder, 'program.c')]);
     await using bench = await openVmBench({ guest: changed, bootPatienceMilliseconds: 6_000 });
     const sandbox = await bench.start('hostname >&3; read word <&3; echo $word >&3', { hostname: 'again' });
     await sandbox.started;

@@ -3,15 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { cacheDirectory } from '../src/cache-directory.ts';
-import { compile, compileInit } from '../src/guest/compile.ts';
-import { ensureGuest } from '../src/guest/ensure-guest.ts';
-import type { InitramfsFile } from '../src/guest/initramfs.ts';
+import { compile } from '../src/guest/compile.ts';
+import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
 import type { Sandbox, SandboxExit } from '../src/isolation/isolation.ts';
 import { findOnPath } from '../src/setup/path-search.ts';
-import { changedGuest } from '../src/testing/changed-guest.ts';
+import { changedGuest, guestWithInit } from '../src/testing/changed-guest.ts';
 import { machinesBelow } from '../src/testing/host-processes.ts';
 import { type SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
 import { openVmBench, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
+
+const ownGuest = () => ensureGuest({ cacheDirectory: cacheDirectory(process.env), report: () => {} });
 
 /** The product's is longer. */
 const answerPatienceMilliseconds = 8_000;
@@ -78,21 +79,19 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  /** A program for the initramfs, from the text of its C source. */
-  async function compiled(source: string): Promise<Buffer> {
-    writeFileSync(join(folder, 'program.c'), source);
-    await compile([join(folder, 'program.c')], join(folder, 'program'));
-    return readFileSync(join(folder, 'program'));
+  /** A file with this C source. */
+  function sourceFile(source: string): string {
+    const path = join(folder, 'program.c');
+    writeFileSync(path, source);
+    return path;
   }
 
-  /** A guest with other programs of these paths in its initramfs. */
-  async function exitWith(
-    files: readonly InitramfsFile[],
+  async function exitOf(
+    guest: Guest,
     script: string,
     patience: { readonly answerPatienceMilliseconds?: number } = {},
   ) {
-    const own = await ensureGuest({ cacheDirectory: cacheDirectory(process.env), report: () => {} });
-    const bench = await openVmBench({ guest: await changedGuest(own, folder, files), ...patience });
+    const bench = await openVmBench({ guest, ...patience });
     const sandbox = await bench.start(script);
     const begun = sandbox.started.then(
       () => {
@@ -107,18 +106,23 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
     return { ...exit, hasStarted };
   }
 
-  /** The first process is another one. Where it is to go on as it should, our own is at `/own-init`. */
   async function exitWithInit(
     source: string,
     script = 'exit 0',
     patience: { readonly answerPatienceMilliseconds?: number } = {},
   ) {
-    await compileInit(join(folder, 'own-init'));
+    return exitOf(await guestWithInit(await ownGuest(), folder, [sourceFile(source)]), script, patience);
+  }
+
+  /** Our own crun is at `/bin/own-crun`. */
+  async function exitWithCrun(source: string, script: string) {
+    const program = join(folder, 'program');
+    await compile([sourceFile(source)], program);
     const files = [
-      { path: '/init', contents: await compiled(source) },
-      { path: '/own-init', contents: readFileSync(join(folder, 'own-init')) },
+      { path: '/bin/crun', contents: readFileSync(program) },
+      { path: '/bin/own-crun', contents: readFileSync((await findOnPath('crun')) ?? '') },
     ];
-    return exitWith(files, script, patience);
+    return exitOf(await changedGuest(await ownGuest(), folder, files), script);
   }
 
   /** Of a container that makes a file once its runner knows that it has started. */
@@ -187,7 +191,7 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
     const source = `
       #include <unistd.h>
       int main(void) { return write(2, "no container today", 18) == 18 ? 1 : 2; }`;
-    expect(await exitWith([{ path: '/bin/crun', contents: await compiled(source) }], 'true')).toMatchObject({
+    expect(await exitWithCrun(source, 'true')).toMatchObject({
       hasStarted: false,
       cause: 'sandbox-failed',
       message: 'the container could not be started: no container today',
@@ -206,11 +210,6 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
         sleep(1);
         return WEXITSTATUS(status);
       }`;
-    const crun = await findOnPath('crun');
-    const files = [
-      { path: '/bin/crun', contents: await compiled(source) },
-      { path: '/bin/own-crun', contents: readFileSync(crun ?? '') },
-    ];
-    expect(await exitWith(files, 'exit 5')).toMatchObject({ hasStarted: true, exitCode: 5 });
+    expect(await exitWithCrun(source, 'exit 5')).toMatchObject({ hasStarted: true, exitCode: 5 });
   });
 });
