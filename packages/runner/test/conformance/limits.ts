@@ -68,6 +68,15 @@ export function describeLimits(conformance: Conformance): void {
       expect(alive).toBeLessThanOrEqual(64);
     });
 
+    test.skipIf(endsAsAWhole)('of processes: one that takes them all at once has started', async () => {
+      // The program and its child: there is none left for whatever tells that it started.
+      const sandbox = await bench().start('sleep 60 & echo taken >&3; read go <&3; exit 5', { pidLimit: 3 });
+      await untilItWrites(sandbox, 'taken');
+      await sandbox.started;
+      sandbox.channel.write('go\n');
+      expect(await sandbox.exited).toMatchObject({ exitCode: 5 });
+    });
+
     test.skipIf(endsAsAWhole)(
       'of processes: what fails at it is told to have, with how often the kernel refused',
       async () => {

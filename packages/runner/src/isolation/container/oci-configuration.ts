@@ -94,7 +94,7 @@ export function ociConfiguration(
         bind(`${bundle.etc}/${name}`, `/etc/${name}`),
       ),
     ],
-    hooks: { poststart: [{ path: onStarted[0], args: onStarted }] },
+    hooks: { poststart: [hook(onStarted)] },
     linux: {
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
       rootfsPropagation: 'rslave',
@@ -103,6 +103,11 @@ export function ociConfiguration(
       readonlyPaths,
     },
   };
+}
+
+/** A command that the runtime runs on the host. */
+export function hook(argv: readonly string[]) {
+  return { path: argv[0], args: argv };
 }
 
 export type OciConfiguration = ReturnType<typeof ociConfiguration>;

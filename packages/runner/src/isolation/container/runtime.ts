@@ -1,7 +1,7 @@
 import { release } from 'node:os';
 import type { IsolationKind } from '@slipway/core';
 import { runCommand } from '../../setup/run-command.ts';
-import type { OciConfiguration } from './oci-configuration.ts';
+import { hook, type OciConfiguration } from './oci-configuration.ts';
 
 /** The program that makes a container of a bundle. Its commands run in the supervisor's namespaces. */
 export interface ContainerRuntime {
@@ -12,10 +12,19 @@ export interface ContainerRuntime {
   run(folder: string): readonly string[];
   /** Sends a signal to the process of the container. */
   kill(folder: string, signal: string): readonly string[];
-  /** The configuration as this runtime needs it. `tmp` is a folder of the volume. */
-  adapt(configuration: OciConfiguration, about: { pidLimit: number; tmp: string }): object;
+  /** The configuration as this runtime needs it. */
+  adapt(configuration: OciConfiguration, about: ContainerPlace): object;
   /** Most processes and threads that the host has for `pidLimit` ones inside. */
   hostPidLimit(pidLimit: number): number;
+}
+
+/** Where a container is made. */
+export interface ContainerPlace {
+  readonly pidLimit: number;
+  /** Directories of its control groups; the runtime itself is started in them. */
+  readonly cgroups: readonly string[];
+  /** A folder of its volume. */
+  readonly tmp: string;
 }
 
 /** Containers on the kernel of the host. */
@@ -24,9 +33,21 @@ export const crun: ContainerRuntime = {
   kernelRelease: release(),
   run: (folder) => [...crunCommand(folder), 'run', ...['--preserve-fds', '1', '--bundle', folder, 'sandbox']],
   kill: (folder, signal) => [...crunCommand(folder), 'kill', 'sandbox', signal],
-  adapt: (configuration) => configuration,
+  adapt: ({ hooks, ...configuration }, { cgroups }) => ({
+    ...configuration,
+    hooks: { ...hooks, createRuntime: [hook(leaveCgroups(cgroups))] },
+  }),
   hostPidLimit: (pidLimit) => pidLimit,
 };
+
+/**
+ * Takes crun out of the control groups once the container is made in them, and before its process is started: that one
+ * could otherwise leave crun no process for its next hook.
+ */
+function leaveCgroups(cgroups: readonly string[]): string[] {
+  const leave = 'for cgroup; do echo "$PPID" > "$cgroup/../cgroup.procs"; done';
+  return ['/bin/sh', '-c', leave, 'slipway-leave', ...cgroups];
+}
 
 function crunCommand(folder: string): string[] {
   return [
