@@ -2,7 +2,7 @@ import type { EgressRecord } from '@slipway/core';
 import { expect, test } from 'vitest';
 import { bareRequest, gitUrl, jobOfNext } from './deployment-jobs.ts';
 import { deploy } from './deployments-server.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 

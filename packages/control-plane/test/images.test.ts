@@ -11,7 +11,7 @@ import { sql } from 'kysely';
 import { describe, expect, test, vi } from 'vitest';
 import { insufficientStorage } from '../src/http/errors.ts';
 import { deploy, TestRunner } from './deployments-server.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 

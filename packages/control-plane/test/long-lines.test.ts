@@ -11,7 +11,7 @@ import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { Random } from '../../core/test/random.ts';
 import { deploy, type TestRun } from './deployments-server.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { Random } from '../../core/test/random.ts';
 import { readStep } from '../src/logs/index.ts';
 import { deploy, type TestRun } from './deployments-server.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 

@@ -1,17 +1,14 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { expect, test } from 'vitest';
+import { deploy, TestRunner } from './deployments-server.ts';
+import { server, useServer } from './use-server.ts';
 
 const stackCount = 100;
 const runCount = 1000;
 const runnerCount = 6;
 const seed = 20261124;
 
-let server: TestServer;
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.stop());
+useServer();
 
 /** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
 function seededRandom(start: number): () => number {

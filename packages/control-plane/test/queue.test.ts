@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { deploy, wideRoom } from './deployments-server.ts';
 import { factsOf, statusOf } from './queue-facts.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 

@@ -1,15 +1,12 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { endExpiredUpdates } from '../src/stacks/index.ts';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, TestRunner } from './deployments-server.ts';
 import { resultsOf, TestUpdate } from './test-update.ts';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server?.stop());
+useServer();
 
 const database = () => server.server.controlPlane.db;
 

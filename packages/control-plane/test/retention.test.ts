@@ -1,16 +1,13 @@
 import { startServer } from '@slipway/control-plane';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { removeOld } from '../src/retention.ts';
-import { deploy, organization, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, organization, TestRunner } from './deployments-server.ts';
 import { TestUpdate } from './test-update.ts';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.stop());
+useServer();
 
 const list = z.object({ deployments: z.array(z.object({ version: z.number(), status: z.string() })) });
 const versionsOf = async (stack: string) =>

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { deploy } from './deployments-server.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 

@@ -5,8 +5,8 @@ import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { deploy, organization, type TestRun } from './deployments-server.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
 import { TestUpdate } from './test-update.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 

@@ -1,13 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { expect, test } from 'vitest';
+import { deploy, TestRunner } from './deployments-server.ts';
 import { resultsOf, TestUpdate } from './test-update.ts';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server?.stop());
+useServer();
 
 const canary = 'canary "quoted" <secret>';
 

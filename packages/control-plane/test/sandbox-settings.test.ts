@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
 import { deploy, organization } from './deployments-server.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 let poolPath: string;

@@ -1,12 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from './deployments-server.ts';
+import { expect, test } from 'vitest';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server?.stop());
+useServer();
 
 test('text that the database cannot store is refused, wherever it stands', async () => {
   const stack = await server.makeStack('nul');

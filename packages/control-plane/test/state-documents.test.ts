@@ -1,18 +1,15 @@
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
-import { startTestServer, type TestServer } from './deployments-server.ts';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
+useServer();
 let port: string;
-
-beforeAll(async () => {
-  server = await startTestServer();
+beforeAll(() => {
   port = new URL(server.server.url).port;
 });
-afterAll(() => server?.stop());
 
 /** Sends a body as it is, and answers the text as it came. */
 async function send(

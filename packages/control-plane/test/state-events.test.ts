@@ -1,13 +1,8 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from './deployments-server.ts';
+import { expect, test } from 'vitest';
 import { TestUpdate } from './test-update.ts';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server?.stop());
+useServer();
 
 test('events are read in order, each once, to the last, in whatever order they arrive', async () => {
   const stack = await server.makeStack('events');

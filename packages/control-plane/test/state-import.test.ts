@@ -1,15 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { refuseForeignSecrets } from '../src/stacks/foreign-secrets.ts';
 import { stateSeal } from '../src/stacks/state-seal.ts';
-import { startTestServer, type TestServer } from './deployments-server.ts';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server?.stop());
+useServer();
 
 const sealed = z.object({ ciphertexts: z.array(z.string()) });
 

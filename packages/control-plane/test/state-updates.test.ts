@@ -1,14 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { startTestServer, type TestServer } from './deployments-server.ts';
 import { resultsOf, TestUpdate } from './test-update.ts';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server?.stop());
+useServer();
 
 async function markOf(stack: string): Promise<string | undefined> {
   const state = z.object({ deployment: z.looseObject({ mark: z.string().optional() }) });

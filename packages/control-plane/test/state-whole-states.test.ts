@@ -1,16 +1,12 @@
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { isLoopback } from '../src/stacks/journaling.ts';
-import { deploy, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { deploy, TestRunner, type TestServer } from './deployments-server.ts';
 import { resultsOf, TestUpdate } from './test-update.ts';
+import { server, useServer } from './use-server.ts';
 
-let server: TestServer;
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server?.stop());
+useServer();
 
 const resources = (count: number) =>
   Array.from({ length: count }, (_, index) => ({

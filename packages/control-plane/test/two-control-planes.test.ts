@@ -3,15 +3,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startServer } from '@slipway/control-plane';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { organization, startTestServer, TestRunner, type TestServer } from './deployments-server.ts';
+import { expect, test } from 'vitest';
+import { organization, startTestServer, TestRunner } from './deployments-server.ts';
+import { server, useServer } from './use-server.ts';
 
 /** Another control plane on the database of the first, with a data directory of its own. */
-let server: TestServer;
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.stop());
+useServer();
 
 test('a second one with the same master key has the same token of the default pool, and the first keeps its runners', async () => {
   const runner = await TestRunner.register(server);

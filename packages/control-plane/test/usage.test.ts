@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { deploy, type TestRun } from './deployments-server.ts';
-import { runner, server, useServerAndRunner } from './server-and-runner.ts';
+import { runner, server, useServerAndRunner } from './use-server.ts';
 
 useServerAndRunner();
 

@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { defaultCapacityOptions } from '@slipway/core';
-import { cacheDirectory, defaultImageReference, ensureGuest, openRunnerParts } from '@slipway/runner';
+import { cacheDirectory, defaultImageReference, openRunnerParts } from '@slipway/runner';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { removeUnusedKernels } from '../src/guest/kernel-package.ts';
 import { holdFolders } from '../src/setup/hold.ts';
 import { keepNewestVersions } from '../src/setup/keep-newest.ts';
+import { ownGuest } from '../src/testing/vm-bench.ts';
 
 let parent: string;
 /** Oldest first. */
@@ -73,7 +74,7 @@ test('a kernel stays for as long as a guest boots it', async () => {
 
 test('a runner holds its toolbox and its guest for as long as it works', async () => {
   const cache = cacheDirectory(process.env);
-  const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
+  const guest = await ownGuest();
   const parts = await openRunnerParts(
     {
       ...{ serverUrl: 'http://localhost:1', poolToken: '', isolation: 'vm', slots: 1 },

@@ -3,15 +3,13 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultRunSandbox } from '@slipway/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { cacheDirectory } from '../src/cache-directory.ts';
-import { ensureGuest } from '../src/guest/ensure-guest.ts';
 import { createImageStore } from '../src/images/image-store.ts';
 import { createContainerIsolation } from '../src/isolation/container/container-isolation.ts';
 import type { Isolation } from '../src/isolation/isolation.ts';
-import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
 import { layerOf } from '../src/testing/layers.ts';
 import { SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
 import { SmallDisk } from '../src/testing/small-disk.ts';
+import { openVmIsolation } from '../src/testing/vm-bench.ts';
 import { leftOut, line, plan, step, succeeded } from './executor-frames.ts';
 import { push, startRegistry } from './image-registry.ts';
 import { ExecutorInTest, grant } from './run-cache-setting.ts';
@@ -182,12 +180,7 @@ async function open(kind: Isolation['kind'], roomPatienceMilliseconds: number): 
   await mkdir(folder);
   return SandboxBench.open(async () => {
     if (kind === 'container') return createContainerIsolation({ folder });
-    const cache = cacheDirectory(process.env);
-    const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
-    return createVmIsolation({
-      ...{ guest, folder, cacheDirectory: cache, roomPatienceMilliseconds },
-      answerPatienceMilliseconds,
-    });
+    return openVmIsolation(folder, { roomPatienceMilliseconds, answerPatienceMilliseconds });
   });
 }
 

@@ -6,9 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cacheLimits, cachePartBytes } from '@slipway/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { cacheDirectory } from '../src/cache-directory.ts';
 import { type BlobFormat, deviceFormat } from '../src/dependency-cache/blob-format.ts';
-import { ensureGuest } from '../src/guest/ensure-guest.ts';
+import { ownGuest } from '../src/testing/vm-bench.ts';
 import { grant, inRun, startedSetting } from './run-cache-setting.ts';
 import type { RunSetting } from './run-setting.ts';
 
@@ -124,7 +123,7 @@ describe('a disk', { timeout: 60_000 }, () => {
   let format: BlobFormat;
   let folder: string;
   beforeAll(async () => {
-    const guest = await ensureGuest({ cacheDirectory: cacheDirectory(process.env), report: () => {} });
+    const guest = await ownGuest();
     format = deviceFormat(guest.sparseFilePath);
     folder = await mkdtemp(join(tmpdir(), 'slipway-disks-'));
   });

@@ -6,20 +6,17 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Cause, RunOutline } from '@slipway/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { cacheDirectory } from '../src/cache-directory.ts';
 import { entryName } from '../src/dependency-cache/entry-identity.ts';
 import type { EntryStore } from '../src/dependency-cache/entry-store.ts';
-import { ensureGuest } from '../src/guest/ensure-guest.ts';
 import type { Image } from '../src/images/image.ts';
 import { startRunner } from '../src/index.ts';
-import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
 import type { ContractRun } from '../src/testing/contract-run.ts';
 import { buildTinyImage } from '../src/testing/tiny-image.ts';
+import { openVmIsolation, ownGuest } from '../src/testing/vm-bench.ts';
 import { hostileGuest } from './hostile-guest.ts';
 import { grant, key } from './run-cache-setting.ts';
 import { eventually, RunSetting } from './run-setting.ts';
 
-const cache = cacheDirectory(process.env);
 /** Machines are emulated, two at a time. */
 const timeoutMilliseconds = 180_000;
 const size = { cpus: 1, memoryMiB: 384, volumeGiB: 1 };
@@ -86,11 +83,8 @@ describe('a machine in which nothing is ours', { timeout: timeoutMilliseconds },
     const tiny = buildTinyImage(setting.directory);
     image = tiny.image;
     toolboxPath = tiny.toolbox.erofsPath;
-    const guest = await hostileGuest(
-      await ensureGuest({ cacheDirectory: cache, report: () => {} }),
-      setting.directory,
-    );
-    const isolation = await createVmIsolation({ guest, folder, cacheDirectory: cache });
+    const guest = await hostileGuest(await ownGuest(), setting.directory);
+    const isolation = await openVmIsolation(folder, { guest });
     const { parts } = setting;
     await keepEntry('pool/project/1');
     await keepEntry('pool/victim/1');

@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { cacheDirectory } from '../src/cache-directory.ts';
 import { guestSources } from '../src/guest/compile.ts';
-import { ensureGuest } from '../src/guest/ensure-guest.ts';
 import { detectAcceleration } from '../src/isolation/vm/acceleration.ts';
 import { guestWithInit } from '../src/testing/changed-guest.ts';
 import { outputOf } from '../src/testing/sandbox-bench.ts';
-import { openVmBench, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
+import { openVmBench, ownGuest, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
 
 /** What it has seen stays in the memory of the machine's clock, which survives a reset. */
 const notTheFirstTime = (firstTime: string) => `
@@ -31,9 +30,8 @@ const mistakesItsTimer = `
   port_open("executor", O_RDWR);
   channel_report("{\\"event\\":\\"boot\\",\\"kernelRelease\\":\\"6.1\\",\\"bootId\\":\\"0\\",\\"timerHertz\\":1000}");`;
 
-const cache = cacheDirectory(process.env);
-const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
-const { acceleration } = await detectAcceleration(guest, cache);
+const guest = await ownGuest();
+const { acceleration } = await detectAcceleration(guest, cacheDirectory(process.env));
 const isEmulated = acceleration.kind === 'emulation';
 
 describe.runIf(isEmulated)('a machine that is emulated', { timeout: vmTimeoutMilliseconds }, () => {

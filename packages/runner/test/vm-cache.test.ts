@@ -3,27 +3,18 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { cacheDirectory } from '../src/cache-directory.ts';
-import { ensureGuest } from '../src/guest/ensure-guest.ts';
 import { type CacheDevice, DamagedDevice, type Sandbox } from '../src/isolation/isolation.ts';
-import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
-import { SandboxBench } from '../src/testing/sandbox-bench.ts';
+import type { SandboxBench } from '../src/testing/sandbox-bench.ts';
 import { SandboxShell, shellScript } from '../src/testing/sandbox-shell.ts';
+import { openVmBench, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
 
-const cache = cacheDirectory(process.env);
 /** Emulated, on a host that has other things to do. */
 const patience = 60_000;
 const folders = ['/project/node_modules', '/root/.npm'];
 
 let bench: SandboxBench;
 beforeAll(async () => {
-  bench = await SandboxBench.open(async (folder) =>
-    createVmIsolation({
-      guest: await ensureGuest({ cacheDirectory: cache, report: () => {} }),
-      folder,
-      cacheDirectory: cache,
-    }),
-  );
+  bench = await openVmBench();
 });
 afterEach(() => bench.clear());
 afterAll(() => bench.close());
@@ -43,8 +34,8 @@ interface Machine {
 }
 
 /** A machine in which the folders are there, as the executor makes them. */
-async function machine(cpus = 1): Promise<Machine> {
-  const sandbox = await bench.start(shellScript, { size: { cpus } });
+async function machine(): Promise<Machine> {
+  const sandbox = await bench.start(shellScript);
   const shell = new SandboxShell(sandbox);
   await sandbox.started;
   if (sandbox.cacheDevice === null) throw new Error('a virtual machine has a cache device');
@@ -68,7 +59,7 @@ const layers = (top: string, ...numbers: number[]) => {
 };
 const digest = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
 
-describe('the cache device of a virtual machine', { timeout: 240_000 }, () => {
+describe('the cache device of a virtual machine', { timeout: vmTimeoutMilliseconds }, () => {
   test('shows a later machine what an earlier one wrote, and is never written to again', async () => {
     const entry = emptyFile();
     // Steps may run as a user of the image's own.
@@ -155,7 +146,7 @@ describe('the cache device of a virtual machine', { timeout: 240_000 }, () => {
 
   test('is mounted when the kernel has made the disk, of which it shows the file a moment before', async () => {
     // One processor of the machine looks while another is in the middle of it: of ten disks one was seen too early.
-    const { device } = await machine(2);
+    const { device } = await machine();
     const entry = craftedDevice((top) => layers(top, 0));
     for (let disks = 0; disks < 50; disks += 1) {
       const failure = await device.mountKept(entry, ['/none'], patience).catch((error: unknown) => error);

@@ -2,12 +2,9 @@ import { mkdirSync, readdirSync, readlinkSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { cacheDirectory } from '../src/cache-directory.ts';
-import { ensureGuest } from '../src/guest/ensure-guest.ts';
-import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
 import { countCanaries, countCanariesInMemory, fillWithCanary } from '../src/testing/canary.ts';
-import { SandboxBench } from '../src/testing/sandbox-bench.ts';
 import { SandboxShell, shellScript } from '../src/testing/sandbox-shell.ts';
+import { openVmBench } from '../src/testing/vm-bench.ts';
 
 function countOnVolume(id: number): Promise<number> {
   const volume = readdirSync(`/proc/${id}/fd`).find((each) =>
@@ -20,12 +17,7 @@ function countOnVolume(id: number): Promise<number> {
 test.runIf(process.getuid?.() === 0)(
   'what a run wrote is gone within a second, and is neither on the disks nor in the memory of the next',
   async () => {
-    const cache = cacheDirectory(process.env);
-    const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
-    const bench = await SandboxBench.open(
-      (folder) => createVmIsolation({ guest, folder, cacheDirectory: cache }),
-      (root) => mkdirSync(join(root, 'cached')),
-    );
+    const bench = await openVmBench({}, (root) => mkdirSync(join(root, 'cached')));
     /** A machine with a shell and a new disk of the dependency cache, as one that has found no entry. */
     const start = async (name: string) => {
       const sandbox = await bench.start(shellScript);

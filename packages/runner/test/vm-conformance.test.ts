@@ -1,15 +1,8 @@
-import { cacheDirectory } from '../src/cache-directory.ts';
-import { ensureGuest } from '../src/guest/ensure-guest.ts';
-import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
+import { openVmIsolation } from '../src/testing/vm-bench.ts';
 import { describeIsolation } from './isolation-conformance.ts';
 
-const cache = cacheDirectory(process.env);
-
 describeIsolation('vm', {
-  open: async (folder) => {
-    const guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
-    return createVmIsolation({ guest, folder, cacheDirectory: cache });
-  },
+  open: openVmIsolation,
   cpuCount: 'grep -c ^processor /proc/cpuinfo',
   // The virtio port's own queue in the guest: 1024 pieces of 32 KiB.
   channelBufferMiB: 33,

@@ -1,18 +1,16 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { SandboxSize } from '@slipway/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { cacheDirectory } from '../src/cache-directory.ts';
 import { compile } from '../src/guest/compile.ts';
-import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
+import type { Guest } from '../src/guest/ensure-guest.ts';
 import type { Sandbox, SandboxExit } from '../src/isolation/isolation.ts';
 import { findOnPath } from '../src/setup/path-search.ts';
 import { changedGuest, guestWithInit } from '../src/testing/changed-guest.ts';
 import { machinesBelow } from '../src/testing/host-processes.ts';
 import { type SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
-import { openVmBench, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
-
-const ownGuest = () => ensureGuest({ cacheDirectory: cacheDirectory(process.env), report: () => {} });
+import { openVmBench, ownGuest, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
 
 /** The product's is longer. */
 const answerPatienceMilliseconds = 8_000;
@@ -86,13 +84,14 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
     return path;
   }
 
-  async function exitOf(
-    guest: Guest,
-    script: string,
-    patience: { readonly answerPatienceMilliseconds?: number } = {},
-  ) {
+  interface Differences {
+    readonly size?: Partial<SandboxSize>;
+    readonly answerPatienceMilliseconds?: number;
+  }
+
+  async function exitOf(guest: Guest, script: string, { size, ...patience }: Differences = {}) {
     const bench = await openVmBench({ guest, ...patience });
-    const sandbox = await bench.start(script);
+    const sandbox = await bench.start(script, { size });
     const begun = sandbox.started.then(
       () => {
         sandbox.channel.write('begin\n');
@@ -106,12 +105,8 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
     return { ...exit, hasStarted };
   }
 
-  async function exitWithInit(
-    source: string,
-    script = 'exit 0',
-    patience: { readonly answerPatienceMilliseconds?: number } = {},
-  ) {
-    return exitOf(await guestWithInit(await ownGuest(), folder, [sourceFile(source)]), script, patience);
+  async function exitWithInit(source: string, script = 'exit 0', differences: Differences = {}) {
+    return exitOf(await guestWithInit(await ownGuest(), folder, [sourceFile(source)]), script, differences);
   }
 
   /** Our own crun is at `/bin/own-crun`. */
@@ -175,7 +170,9 @@ describe('the end of a guest', { timeout: vmTimeoutMilliseconds }, () => {
         if (sched_setscheduler(0, SCHED_FIFO, &highest) != 0) return 1;
         for (;;) continue;
       }`;
-    expect(await exitWithInit(source, beginning, { answerPatienceMilliseconds })).toMatchObject({
+    expect(
+      await exitWithInit(source, beginning, { size: { cpus: 1 }, answerPatienceMilliseconds }),
+    ).toMatchObject({
       hasStarted: true,
       cause: 'guest-panic',
       message: expect.stringMatching(new RegExp(`${forAsLong}.* of processor time meanwhile: .*busy`)),

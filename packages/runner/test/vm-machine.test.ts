@@ -2,12 +2,11 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { cacheDirectory } from '../src/cache-directory.ts';
-import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
+import type { Guest } from '../src/guest/ensure-guest.ts';
 import { cgroupParents } from '../src/isolation/container/cgroup.ts';
 import { isAlive, machinesBelow, parentOf } from '../src/testing/host-processes.ts';
 import { outputOf, type SandboxBench } from '../src/testing/sandbox-bench.ts';
-import { openVmBench, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
+import { openVmBench, ownGuest, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
 
 /** Paths below a folder, as they would be if it were the root. */
 function filesBelow(root: string): string[] {
@@ -20,7 +19,7 @@ describe('a virtual machine', { timeout: vmTimeoutMilliseconds }, () => {
   let guest: Guest;
   let bench: SandboxBench;
   beforeAll(async () => {
-    guest = await ensureGuest({ cacheDirectory: cacheDirectory(process.env), report: () => {} });
+    guest = await ownGuest();
     bench = await openVmBench({ guest });
   });
   afterEach(() => bench.clear());

@@ -1,27 +1,16 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { cacheDirectory } from '../src/cache-directory.ts';
 import { compileInit } from '../src/guest/compile.ts';
-import { ensureGuest, type Guest } from '../src/guest/ensure-guest.ts';
-import { createVmIsolation } from '../src/isolation/vm/vm-isolation.ts';
 import { changedGuest } from '../src/testing/changed-guest.ts';
-import { SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
+import { type SandboxBench, untilItWrites } from '../src/testing/sandbox-bench.ts';
+import { openVmBench, ownGuest, vmTimeoutMilliseconds } from '../src/testing/vm-bench.ts';
 
 /** Whose memory runs out makes a difference to what a user can do about it. The container's is in vm-conformance. */
-const cache = cacheDirectory(process.env);
-const timeoutMilliseconds = 240_000;
-
-let guest: Guest;
 let bench: SandboxBench;
-const openBench = (changed: (folder: string) => Promise<Partial<Guest>> = async () => ({})) =>
-  SandboxBench.open(async (folder) =>
-    createVmIsolation({ guest: { ...guest, ...(await changed(folder)) }, folder, cacheDirectory: cache }),
-  );
 beforeAll(async () => {
-  guest = await ensureGuest({ cacheDirectory: cache, report: () => {} });
-  bench = await openBench();
+  bench = await openVmBench();
 });
 afterEach(() => bench.clear());
 afterAll(() => bench.close());
@@ -32,18 +21,18 @@ test(
   'a guest whose kernel has no memory left tells so, and which process it killed',
   async () => {
     // An init that lets the container have more than the machine has.
-    const generous = await openBench(async (folder) => {
-      const init = join(folder, '..', 'init');
-      await compileInit(init, ['RESERVED_KIBIBYTES=(-1024*1024)']);
-      return changedGuest(guest, dirname(init), [{ path: '/init', contents: await readFile(init) }]);
+    const init = join(bench.folder, 'init');
+    await compileInit(init, ['RESERVED_KIBIBYTES=(-1024*1024)']);
+    const files = [{ path: '/init', contents: await readFile(init) }];
+    await using generous = await openVmBench({
+      guest: await changedGuest(await ownGuest(), bench.folder, files),
     });
     const sandbox = await generous.start(`${takes(400)}; exit 9`, { size: { memoryMiB: 256 } });
     const exit = await sandbox.exited;
-    await generous.close();
     expect(exit).toMatchObject({ exitCode: 9, cause: 'guest-out-of-memory' });
     expect(exit.message).toMatch(/The kernel of the virtual machine, of 256 MiB, killed the process "dd"/);
   },
-  timeoutMilliseconds,
+  vmTimeoutMilliseconds,
 );
 
 test(
@@ -63,7 +52,7 @@ test(
       group.remove();
     }
   },
-  timeoutMilliseconds,
+  vmTimeoutMilliseconds,
 );
 
 test(
@@ -73,7 +62,7 @@ test(
     await expect(sandbox.started).rejects.toThrow('Cannot allocate memory');
     expect(await sandbox.exited).toMatchObject({ cause: 'host-out-of-memory' });
   },
-  timeoutMilliseconds,
+  vmTimeoutMilliseconds,
 );
 
 /** A control group of this host, as an operator may have set one around a runner. */

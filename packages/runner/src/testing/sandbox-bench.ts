@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EgressPolicy, EgressRecord, SandboxSize } from '@slipway/core';
+import { defaultSandboxSize, type EgressPolicy, type EgressRecord, type SandboxSize } from '@slipway/core';
 import type { Isolation, Sandbox, SandboxSpec } from '../isolation/isolation.ts';
 import { type Gateway, startGateway } from '../network/gateway.ts';
 import { createOpenNetwork } from '../network/pasta-network.ts';
@@ -13,7 +13,7 @@ import { buildTinyImage } from './tiny-image.ts';
 
 /** What a sandbox of a test differs in from the usual one. */
 export interface BenchSpec {
-  readonly size?: Partial<SandboxSize>;
+  readonly size?: Partial<SandboxSize> | undefined;
   readonly pidLimit?: number;
   readonly silenceSeconds?: number;
   readonly hostname?: string;
@@ -91,7 +91,7 @@ export class SandboxBench implements AsyncDisposable {
       id: `${this.#idPrefix}${++this.#count}`,
       image: this.#parts.image,
       toolbox: differences.toolbox ?? this.#parts.toolbox,
-      size: { cpus: 1, memoryMiB: 512, volumeGiB: 1, ...differences.size },
+      size: { ...defaultSandboxSize, memoryMiB: 512, volumeGiB: 1, ...differences.size },
       pidLimit: differences.pidLimit ?? 256,
       silenceSeconds: differences.silenceSeconds ?? 15,
       process: {

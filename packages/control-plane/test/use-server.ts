@@ -5,10 +5,16 @@ import { startTestServer, TestRunner, type TestServer } from './deployments-serv
 export let server: TestServer;
 export let runner: TestRunner;
 
-export function useServerAndRunner(): void {
+export function useServer(): void {
   beforeAll(async () => {
     server = await startTestServer();
-    runner = await TestRunner.register(server);
   });
   afterAll(() => server?.stop());
+}
+
+export function useServerAndRunner(): void {
+  useServer();
+  beforeAll(async () => {
+    runner = await TestRunner.register(server);
+  });
 }
