@@ -42,11 +42,13 @@ export const crun: ContainerRuntime = {
 
 /**
  * Takes crun out of the control groups once the container is made in them, and before its process is started: that one
- * could otherwise leave crun no process for its next hook.
+ * could otherwise leave crun no process for its next hook. To crun, a hook fails that does not read the container's state
+ * to its end.
  */
 function leaveCgroups(cgroups: readonly string[]): string[] {
+  const readState = 'while read -r state; do :; done';
   const leave = 'for cgroup; do echo "$PPID" > "$cgroup/../cgroup.procs"; done';
-  return ['/bin/sh', '-c', leave, 'slipway-leave', ...cgroups];
+  return ['/bin/sh', '-c', `${readState}; ${leave}`, 'slipway-leave', ...cgroups];
 }
 
 function crunCommand(folder: string): string[] {
