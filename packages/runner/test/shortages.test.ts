@@ -69,11 +69,18 @@ test('of several shortages the deadliest is told: memory, then the volume, then 
 });
 
 test('the kernel log tells which process was killed, and at the limit of which group', () => {
-  // Linux 6.18 with cgroup v1, and 6.1 with v2, where the machine itself had no memory left.
+  // Linux 6.18 with cgroup v1, twice, and 6.1 with v2, where the machine itself had no memory left.
   const records = [
     '4,801,1,-;dd invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0',
     '6,811,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/api/slipway-run-1,task_memcg=/api/slipway-run-1,task=dd,pid=4711,uid=0',
     '3,812,1,-;Memory cgroup out of memory: Killed process 4711 (dd) total-vm:525596kB, anon-rss:260096kB, file-rss:768kB, shmem-rss:0kB, UID:0 pgtables:560kB oom_score_adj:0',
+    '6,821,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null)\n',
+    '3,822,1,-;Buffer I/O error on device loop2, logical block 33284\n',
+    '4,823,1,c;,cpuset=/,mems_allowed=0,oom_memcg=/api/slipway-run-2,task_memcg=\n',
+    '3,824,1,-;Buffer I/O error on device loop2, logical block 33285\n',
+    '4,825,1,c;/api/slipway-run-2\n',
+    '4,826,1,c;,task=dd,pid=4712,uid=0\n',
+    '3,827,1,-;Memory cgroup out of memory: Killed process 4712 (dd) total-vm:525596kB, anon-rss:260096kB, file-rss:768kB, shmem-rss:0kB, UID:0 pgtables:560kB oom_score_adj:0\n',
     '6,901,2,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/slipway/container,task=a (b) c,pid=73,uid=0',
     '3,902,2,-;Out of memory: Killed process 73 (a (b) c) total-vm:525596kB, anon-rss:2048kB, file-rss:768kB, shmem-rss:0kB, UID:0 pgtables:560kB oom_score_adj:0',
   ];
@@ -81,6 +88,10 @@ test('the kernel log tells which process was killed, and at the limit of which g
     {
       ...{ processId: 4711, name: 'dd', memoryMiB: 254 },
       ...{ group: '/api/slipway-run-1', groupAtLimit: '/api/slipway-run-1' },
+    },
+    {
+      ...{ processId: 4712, name: 'dd', memoryMiB: 254 },
+      ...{ group: '/api/slipway-run-2', groupAtLimit: '/api/slipway-run-2' },
     },
     { processId: 73, name: 'a (b) c', memoryMiB: 2, group: '/slipway/container', groupAtLimit: null },
   ]);

@@ -21,27 +21,29 @@ export function memoryKillsInKernelLog(): readonly MemoryKill[] {
   return findMemoryKills(readKernelLog());
 }
 
-/** Two records tell of a kill: which groups it was about, and then, which process was killed (Linux mm/oom_kill.c). */
+/**
+ * Two records tell of a kill: which groups it was about, and then, which process was killed (Linux mm/oom_kill.c). The first
+ * is written in pieces: others may write between them, and each then is a record of its own, marked `c` for continued
+ * (Documentation/ABI/testing/dev-kmsg).
+ */
 export function findMemoryKills(records: readonly string[]): readonly MemoryKill[] {
   const kills: MemoryKill[] = [];
-  let groups: { atLimit: string | null; own: string | null; processId: number } | undefined;
+  let groups = '';
   for (const record of records) {
-    const context =
-      /oom-kill:constraint=.*?(?:,oom_memcg=([^,]*))?,task_memcg=([^,]*),task=.*,pid=(\d+),/.exec(record);
-    if (context) {
-      groups = { atLimit: context[1] ?? null, own: context[2] ?? null, processId: Number(context[3]) };
-      continue;
-    }
-    const killed = /Killed process (\d+) \((.*)\) total-vm:\d+kB, anon-rss:(\d+)kB/.exec(record);
+    const [, flag = '', text = ''] = /^\d+,\d+,\d+,(.)[^;]*;(.*)/.exec(record) ?? [];
+    if (text.startsWith('oom-kill:')) groups = text;
+    else if (flag === 'c') groups += text;
+    const killed = /Killed process (\d+) \((.*)\) total-vm:\d+kB, anon-rss:(\d+)kB/.exec(text);
     if (!killed) continue;
-    const processId = Number(killed[1]);
-    const known = groups?.processId === processId ? groups : undefined;
+    const [, atLimit = null, own = null, processId] =
+      /(?:,oom_memcg=([^,]*))?,task_memcg=([^,]*),task=.*,pid=(\d+),/.exec(groups) ?? [];
+    const isAbout = processId === killed[1];
     kills.push({
-      processId,
+      processId: Number(killed[1]),
       name: killed[2] ?? '',
       memoryMiB: Number(killed[3]) / 1024,
-      group: known?.own ?? null,
-      groupAtLimit: known?.atLimit ?? null,
+      group: isAbout ? own : null,
+      groupAtLimit: isAbout ? atLimit : null,
     });
   }
   return kills;

@@ -1,11 +1,13 @@
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { SandboxSize } from '@slipway/core';
 import { SandboxStartError } from '../isolation.ts';
 
 /** The control groups that hold one sandbox: one directory with cgroup v2, one for each controller with v1. */
 export interface SandboxCgroup {
   readonly directories: readonly string[];
+  /** Those that this process is in instead. */
+  readonly outside: readonly string[];
   /** Where each of them belongs inside the container, below `/sys/fs/cgroup`. */
   readonly mounts: readonly { readonly source: string; readonly destination: string }[];
   readonly counters: CgroupCounters;
@@ -71,6 +73,7 @@ function unifiedLimits({ cpus, memoryMiB }: SandboxSize, pidLimit: number): Reco
 function unified(directory: string): SandboxCgroup {
   return {
     directories: [directory],
+    outside: [ownDirectory('')],
     mounts: [{ source: directory, destination: root }],
     counters: {
       memoryKills: () => named('oom_kill', join(directory, 'memory.events')),
@@ -107,8 +110,10 @@ function perController(
   // Most hosts have these two as one.
   const countsTimes = existsSync(join(controllers.cpu, 'cpuacct.usage'));
   const times = countsTimes ? controllers.cpu : make(join(ownDirectory('cpuacct'), name), {});
+  const directories = [...new Set([...Object.values(controllers), times])];
   return {
-    directories: [...new Set([...Object.values(controllers), times])],
+    directories,
+    outside: directories.map((directory) => dirname(directory)),
     mounts: Object.entries(controllers).map(([controller, source]) => ({
       source,
       destination: join(root, controller),
@@ -141,7 +146,10 @@ function isUnified(): boolean {
   return existsSync(join(root, 'cgroup.controllers'));
 }
 
-/** Where this process is in the hierarchy of a v1 controller, so that limits set on the runner hold for sandboxes. */
+/**
+ * Where this process is in the hierarchy of a v1 controller, so that limits set on the runner hold for sandboxes, or in the
+ * one of v2, which has no name.
+ */
 function ownDirectory(controller: string): string {
   const line = readFileSync('/proc/self/cgroup', 'utf8')
     .split('\n')

@@ -21,8 +21,8 @@ export interface ContainerRuntime {
 /** Where a container is made. */
 export interface ContainerPlace {
   readonly pidLimit: number;
-  /** Directories of its control groups; the runtime itself is started in them. */
-  readonly cgroups: readonly string[];
+  /** Directories of the control groups outside of its own, which the runtime is started in. */
+  readonly outerCgroups: readonly string[];
   /** A folder of its volume. */
   readonly tmp: string;
 }
@@ -33,22 +33,22 @@ export const crun: ContainerRuntime = {
   kernelRelease: release(),
   run: (folder) => [...crunCommand(folder), 'run', ...['--preserve-fds', '1', '--bundle', folder, 'sandbox']],
   kill: (folder, signal) => [...crunCommand(folder), 'kill', 'sandbox', signal],
-  adapt: ({ hooks, ...configuration }, { cgroups }) => ({
+  adapt: ({ hooks, ...configuration }, { outerCgroups }) => ({
     ...configuration,
-    hooks: { ...hooks, createRuntime: [hook(leaveCgroups(cgroups))] },
+    hooks: { ...hooks, createRuntime: [hook(enterCgroups(outerCgroups))] },
   }),
   hostPidLimit: (pidLimit) => pidLimit,
 };
 
 /**
- * Takes crun out of the control groups once the container is made in them, and before its process is started: that one
- * could otherwise leave crun no process for its next hook. To crun, a hook fails that does not read the container's state
- * to its end.
+ * Takes crun out of the container's control groups once that is made in them, and before its process is started, which could
+ * otherwise leave crun no process for its next hook. To crun, a hook fails that does not read the container's state to its
+ * end.
  */
-function leaveCgroups(cgroups: readonly string[]): string[] {
+function enterCgroups(directories: readonly string[]): string[] {
   const readState = 'while read -r state; do :; done';
-  const leave = 'for cgroup; do echo "$PPID" > "$cgroup/../cgroup.procs"; done';
-  return ['/bin/sh', '-c', `${readState}; ${leave}`, 'slipway-leave', ...cgroups];
+  const enter = 'for cgroup; do echo "$PPID" > "$cgroup/cgroup.procs"; done';
+  return ['/bin/sh', '-c', `${readState}; ${enter}`, 'slipway-enter', ...directories];
 }
 
 function crunCommand(folder: string): string[] {

@@ -134,7 +134,7 @@ function start(
     throw new Error('the supervisor was started without its pipes');
   }
   stdin.on('error', () => {}); // It ended before it read its configuration; `ended` tells.
-  const place = { pidLimit: spec.pidLimit, cgroups: cgroup.directories, tmp: bundle.tmp };
+  const place = { pidLimit: spec.pidLimit, outerCgroups: cgroup.outside, tmp: bundle.tmp };
   stdin.end(JSON.stringify(runtime.adapt(configuration, place)));
   // The far end is gone once the container is: `exited` tells that, and a write into it is no failure of the runner.
   channel.on('error', () => {});
