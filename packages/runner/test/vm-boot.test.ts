@@ -55,9 +55,9 @@ describe.runIf(isEmulated)('a machine that is emulated', { timeout: vmTimeoutMil
   });
 
   test('says so when its kernel mistakes its timer in each boot', async () => {
-    // Told that its time stamp counter is twice as fast as it is, it takes twice the time to measure its timer.
+    // Told that its time stamp counter is eight times as fast as it is, it takes eight times as long to measure its timer.
     const tscRatePath = join(folder, 'tsc-rate');
-    writeFileSync(tscRatePath, `#!/bin/sh\necho $(($(${guest.tscRatePath}) * 2))\n`);
+    writeFileSync(tscRatePath, `#!/bin/sh\necho $(($(${guest.tscRatePath}) * 8))\n`);
     chmodSync(tscRatePath, 0o755);
     mkdirSync(join(folder, 'cache'));
     await using bench = await openVmBench({
@@ -66,7 +66,7 @@ describe.runIf(isEmulated)('a machine that is emulated', { timeout: vmTimeoutMil
     });
     const sandbox = await bench.start('exit 0');
     const message = expect.stringMatching(
-      /^The kernel took its timer to be [12]\.\d\d times .* in 3 boots before/,
+      /^The kernel took its timer to be \d+\.\d\d times .* in 3 boots before/,
     );
     await expect(sandbox.started).rejects.toMatchObject({ runCause: 'sandbox-failed', message });
     expect(await sandbox.exited).toMatchObject({ cause: 'sandbox-failed', message });

@@ -67,7 +67,8 @@ export function describeUsage({ bench, countsItsKernel }: Conformance): void {
       };
       await told();
       await untilItWrites(sandbox, 'ready');
-      expect(await told()).not.toBeNull();
+      // A guest on a busy host may take longer than it is waited for: then that second is left out.
+      await expect.poll(told, { timeout: 30_000 }).not.toBeNull();
       process.kill(await sandbox.hostProcess, 'SIGSTOP');
       expect(await told()).not.toBeNull();
       await sandbox.destroy();
