@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { pushImage, startRegistry, type TestRegistry } from '../packages/runner/test/image-registry.ts';
-import { pulumiUser } from './testing/pulumi-user.ts';
+import { expectSuccess, pulumiUser } from './testing/pulumi-user.ts';
 import {
   addEmptyProject,
   finishedDeployment,
@@ -27,8 +27,8 @@ beforeAll(async () => {
   await mkdir(join(slipway.workingCopy, 'no-project'));
   await writeFile(join(slipway.workingCopy, 'no-project', 'README.md'), 'No Pulumi.yaml here.\n');
   await slipway.publish();
-  expect(await slipway.pulumi(['login', slipway.url])).toMatchObject({ code: 0 });
-  expect(await pulumi('stack', 'init', stack)).toMatchObject({ code: 0 });
+  expectSuccess(await slipway.pulumi(['login', slipway.url]));
+  expectSuccess(await pulumi('stack', 'init', stack));
 }, 120_000);
 
 afterAll(async () => {
@@ -176,16 +176,16 @@ test.each([
     await slipway.publish();
     const here = (...args: string[]) => slipway.pulumi(args, { folder: names.project });
     const stackName = `local/${names.project}/${names.name}`;
-    expect(await here('stack', 'init', stackName)).toMatchObject({ code: 0 });
-    expect(
+    expectSuccess(await here('stack', 'init', stackName));
+    expectSuccess(
       await here(
         ...['deployment', 'run', 'update', slipway.repositoryUrl, '--git-branch', 'main'],
         ...['--git-repo-dir', names.project, '--skip-install-dependencies', '--stack', stackName],
         '--suppress-stream-logs=false',
       ),
-    ).toMatchObject({ code: 0 });
+    );
     expect((await here('stack', 'ls', '--all')).stdout).toContain(names.name);
-    expect(await here('stack', 'rm', '--yes', '--force', '--stack', stackName)).toMatchObject({ code: 0 });
+    expectSuccess(await here('stack', 'rm', '--yes', '--force', '--stack', stackName));
   },
   180_000,
 );

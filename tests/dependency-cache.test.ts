@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
 import { Api, Deployment } from './testing/api.ts';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import { addExample, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 const folder = 'from-npm';
@@ -17,8 +18,8 @@ beforeAll(async () => {
   slipway = await startSlipway(existsSync(hostCertificates) ? { caFile: hostCertificates } : {});
   await addExample(slipway, folder);
   await slipway.pulumi(['login', slipway.url], { folder });
-  expect(await slipway.pulumi(['stack', 'init', stack], { folder })).toMatchObject({ code: 0 });
-  expect(await pulumi('config', 'set', 'every', '2 days')).toMatchObject({ code: 0 });
+  expectSuccess(await slipway.pulumi(['stack', 'init', stack], { folder }));
+  expectSuccess(await pulumi('config', 'set', 'every', '2 days'));
   await slipway.publish();
   const settings = await slipway.api('PUT', `/api/stacks/${stack}/deployments/settings`, {
     sourceContext: { git: { repoUrl: slipway.repositoryUrl, branch: 'main', repoDir: folder } },

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import {
   addEmptyProject,
   finishedDeployment,
@@ -23,11 +24,11 @@ beforeAll(async () => {
   );
   const run = (...args: string[]) =>
     slipway.pulumi(['deployment', 'run', ...args, '--stack', stack, streams]);
-  expect(await run('update')).toMatchObject({ code: 0 });
+  expectSuccess(await run('update'));
   expect(await run('preview', '--pre-run-command', 'echo made to fail; exit 3')).not.toMatchObject({
     code: 0,
   });
-  expect(await run('refresh')).toMatchObject({ code: 0 });
+  expectSuccess(await run('refresh'));
   await finishedDeployment(slipway, stack);
 }, 300_000);
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import { addExample, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 let slipway: SlipwayUnderTest;
@@ -7,19 +8,19 @@ beforeAll(async () => {
   slipway = await startSlipway();
   await addExample(slipway, 'greeting');
   const pulumi = (...args: string[]) => slipway.pulumi(args, { folder: 'greeting' });
-  expect(await pulumi('login', slipway.url)).toMatchObject({ code: 0 });
-  expect(await pulumi('stack', 'init', 'local/dev')).toMatchObject({ code: 0 });
-  expect(await pulumi('config', 'set', 'name', 'Slipway', '--stack', 'local/dev')).toMatchObject({ code: 0 });
-  expect(
+  expectSuccess(await pulumi('login', slipway.url));
+  expectSuccess(await pulumi('stack', 'init', 'local/dev'));
+  expectSuccess(await pulumi('config', 'set', 'name', 'Slipway', '--stack', 'local/dev'));
+  expectSuccess(
     await pulumi('config', 'set', '--secret', 'signature', 'canary-signature', '--stack', 'local/dev'),
-  ).toMatchObject({ code: 0 });
+  );
   await slipway.publish();
   const settings = await pulumi(
     ...['deployment', 'settings', 'edit', '--stack', 'local/dev', '--skip-install-deps'],
     ...['--git-url', slipway.repositoryUrl, '--branch', 'main', '--folder', 'greeting'],
     ...['--env', 'COLOUR=blue', '--secret-env', 'API_KEY=canary-api-key'],
   );
-  expect(settings).toMatchObject({ code: 0 });
+  expectSuccess(settings);
 }, 180_000);
 
 afterAll(() => slipway?.close());
@@ -32,7 +33,7 @@ const deploy = (...args: string[]) =>
 test('`pulumi deployment run update` streams the run and leaves its outputs', async () => {
   const run = await deploy('update');
   expect(run.stdout + run.stderr).toContain('Get source');
-  expect(run).toMatchObject({ code: 0 });
+  expectSuccess(run);
   const output = await slipway.pulumi(['stack', 'output', '--json', '--stack', 'local/dev'], {
     folder: 'greeting',
   });
@@ -57,7 +58,7 @@ test('processes that a command leaves behind are waited for when they end', asyn
 test.each(['preview', 'refresh', 'destroy'])(
   '`pulumi deployment run %s` succeeds',
   async (operation) => {
-    expect(await deploy(operation)).toMatchObject({ code: 0 });
+    expectSuccess(await deploy(operation));
   },
   300_000,
 );

@@ -10,6 +10,7 @@ import { StoreFolder } from '../packages/runner/src/images/store-folder.ts';
 import { type LayerEntry, layerOf } from '../packages/runner/src/testing/layers.ts';
 import type { OciImage } from '../packages/runner/src/testing/oci-image.ts';
 import { push, startRegistry, type TestRegistry } from '../packages/runner/test/image-registry.ts';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import { addExample, finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 let folder: string;
@@ -23,7 +24,7 @@ beforeAll(async () => {
   slipway = await startSlipway({ allowPrivateRegistries: [registry.host] });
   await addExample(slipway, 'greeting');
   await slipway.publish();
-  expect(await slipway.pulumi(['login', slipway.url])).toMatchObject({ code: 0 });
+  expectSuccess(await slipway.pulumi(['login', slipway.url]));
 }, 120_000);
 
 afterAll(async () => {
@@ -55,7 +56,7 @@ async function defaultLayers(): Promise<Buffer[]> {
 async function run(stack: string, operation: string, image: string, ...more: string[]) {
   const name = `local/greeting/${stack}`;
   const pulumi = (...args: string[]) => slipway.pulumi([...args, '--stack', name], { folder: 'greeting' });
-  expect(await slipway.pulumi(['stack', 'init', name], { folder: 'greeting' })).toMatchObject({ code: 0 });
+  expectSuccess(await slipway.pulumi(['stack', 'init', name], { folder: 'greeting' }));
   const finished = await pulumi(
     ...[
       'deployment',

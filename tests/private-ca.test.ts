@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type PrivateHost, startPrivateHost } from './testing/private-host.ts';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import { finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 const stack = 'local/private/dev';
@@ -26,7 +27,7 @@ afterAll(async () => {
 /** A Slipway whose runs may reach the private host. */
 async function start(flags: { caFile?: string }): Promise<SlipwayUnderTest> {
   const slipway = await startSlipway({ allowPrivateNetworks: [`${host.address}/32`], ...flags });
-  expect(await slipway.pulumi(['login', slipway.url])).toMatchObject({ code: 0 });
+  expectSuccess(await slipway.pulumi(['login', slipway.url]));
   const created = await slipway.api('POST', '/api/stacks/local/private', { stackName: 'dev' });
   expect(created).toMatchObject({ status: 200 });
   return slipway;

@@ -4,6 +4,7 @@ import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import { SecretSearch } from './testing/secret-search.ts';
 import {
   acrossCuts,
@@ -104,7 +105,7 @@ describe.each(['container', 'vm'] as const)('a deployment in a %s', (isolation) 
     search = new SecretSearch(canaries, [join(slipway.directory, 'data')]);
     const deploy = async () => {
       const run = ['deployment', 'run', 'update', '--stack', stack, '--suppress-stream-logs=false'];
-      expect(await slipway.pulumi(run, { folder })).toMatchObject({ code: 0 });
+      expectSuccess(await slipway.pulumi(run, { folder }));
       return finishedDeployment(slipway, stack);
     };
     const work = Promise.all([deploy(), isolation === 'container' && answerCuts(slipway)]);

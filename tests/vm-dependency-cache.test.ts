@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
 import { Api, Deployment } from './testing/api.ts';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import { type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 const folder = 'machine';
@@ -21,7 +22,7 @@ beforeAll(async () => {
   await writeFile(join(project, 'package-lock.json'), '{"lockfileVersion": 3, "packages": {}}\n');
   await slipway.publish();
   await slipway.pulumi(['login', slipway.url], { folder });
-  expect(await slipway.pulumi(['stack', 'init', stack], { folder })).toMatchObject({ code: 0 });
+  expectSuccess(await slipway.pulumi(['stack', 'init', stack], { folder }));
 }, 300_000);
 afterAll(() => slipway?.close());
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { usageSummary } from '@slipway/core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
-import { type Finished, writeProject } from './testing/pulumi-user.ts';
+import { expectSuccess, type Finished, writeProject } from './testing/pulumi-user.ts';
 import { finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 const stack = 'local/machine/dev';
@@ -44,9 +44,7 @@ beforeAll(async () => {
 afterAll(() => slipway?.close());
 
 async function succeed(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await slipway.pulumi(args, { folder });
-  if (code !== 0) throw new Error(`pulumi ${args.join(' ')} failed (${code}):\n${stdout}\n${stderr}`);
-  return stdout;
+  return expectSuccess(await slipway.pulumi(args, { folder }), `pulumi ${args.join(' ')}`);
 }
 
 const setSignature = (text: string) =>
@@ -55,7 +53,7 @@ const letter = async () =>
   (await succeed('stack', 'output', 'letter', '--show-secrets', '--stack', stack)).trim();
 
 test('`pulumi deployment run update` streams what happens in a virtual machine, step by step', () => {
-  expect(run).toMatchObject({ code: 0 });
+  expectSuccess(run);
   const said = run.stdout;
   const places = ['Setup:', 'Get source:', 'Pre-run command:', 'pulumi update:', 'cell updated'].map((text) =>
     said.indexOf(text),

@@ -10,6 +10,12 @@ export interface Finished {
   readonly stderr: string;
 }
 
+/** Answers what it printed, or throws that where it failed. */
+export function expectSuccess({ code, stdout, stderr }: Finished, command = 'pulumi'): string {
+  if (code !== 0) throw new Error(`${command} failed (${code}):\n${stdout}\n${stderr}`);
+  return stdout;
+}
+
 /** Somebody with the real `pulumi` CLI, a home of their own and an access token. */
 export interface PulumiUser {
   /** Runs the CLI in a folder. */
@@ -51,11 +57,8 @@ export async function pulumiUser(
   return {
     start,
     run,
-    expectRun: async (folder, ...args) => {
-      const { code, stdout, stderr } = await run(folder, ...args);
-      if (code !== 0) throw new Error(`pulumi ${args.join(' ')} failed (${code}):\n${stdout}\n${stderr}`);
-      return stdout;
-    },
+    expectRun: async (folder, ...args) =>
+      expectSuccess(await run(folder, ...args), `pulumi ${args.join(' ')}`),
   };
 }
 

@@ -6,7 +6,7 @@ import { type IsolationKind, maximumLineCharacters } from '@slipway/core';
 import { expect } from 'vitest';
 import * as z from 'zod';
 import { Api, Deployment, until } from './api.ts';
-import { writeProject } from './pulumi-user.ts';
+import { expectSuccess, writeProject } from './pulumi-user.ts';
 import { type SlipwayUnderTest, startSlipway } from './slipway.ts';
 
 const execute = promisify(execFile);
@@ -155,8 +155,7 @@ export async function startSecretive(isolation: IsolationKind): Promise<SlipwayU
   const slipway = await startSlipway({ isolation });
   await writeProject(join(slipway.workingCopy, folder), folder, program);
   await writeFile(join(slipway.workingCopy, folder, 'reveal.js'), revealer);
-  const pulumi = async (...args: string[]) =>
-    expect(await slipway.pulumi(args, { folder })).toMatchObject({ code: 0 });
+  const pulumi = async (...args: string[]) => expectSuccess(await slipway.pulumi(args, { folder }));
   await pulumi('login', slipway.url);
   await pulumi('stack', 'init', stack);
   await pulumi('config', 'set', '--secret', 'signature', signature, '--stack', stack);
