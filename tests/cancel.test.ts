@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
 import { Api, Deployment } from './testing/api.ts';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import { addExample, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 /**
@@ -27,9 +28,7 @@ afterAll(() => slipway?.close());
 
 /** Runs the real CLI, which must succeed, and answers what it printed. */
 async function succeed(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await slipway.pulumi(args, { folder });
-  if (code !== 0) throw new Error(`pulumi ${args.join(' ')} failed (${code}):\n${stdout}\n${stderr}`);
-  return stdout;
+  return expectSuccess(await slipway.pulumi(args, { folder }), `pulumi ${args.join(' ')}`);
 }
 
 /** A stack of the example whose resources take so long, and which deploys from the repository. */

@@ -38,9 +38,7 @@ const streams = '--suppress-stream-logs=false';
 
 /** Runs the real CLI, which must succeed, and answers what it printed. */
 async function succeed(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await slipway.pulumi(args, { folder });
-  if (code !== 0) throw new Error(`pulumi ${args.join(' ')} failed (${code}):\n${stdout}\n${stderr}`);
-  return stdout;
+  return expectSuccess(await slipway.pulumi(args, { folder }), `pulumi ${args.join(' ')}`);
 }
 
 const deployment = (...args: string[]) => succeed('deployment', ...args, '--stack', stack);

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as z from 'zod';
+import { expectSuccess } from './testing/pulumi-user.ts';
 import { finishedDeployment, type SlipwayUnderTest, startSlipway } from './testing/slipway.ts';
 
 const stack = 'local/drifting/dev';
@@ -42,9 +43,7 @@ beforeAll(async () => {
 afterAll(() => slipway?.close());
 
 async function succeed(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await slipway.pulumi(args, { folder });
-  if (code !== 0) throw new Error(`pulumi ${args.join(' ')} failed (${code}):\n${stdout}\n${stderr}`);
-  return stdout;
+  return expectSuccess(await slipway.pulumi(args, { folder }), `pulumi ${args.join(' ')}`);
 }
 
 /** Runs an operation with the real CLI and answers its log, once its run has finished. */
