@@ -110,7 +110,10 @@ export async function timeRun(
     const { lines } = json as LogPage;
     const header = lines.findIndex((line) => line.header === 'Get source');
     if (header >= 0 && lines.slice(header).some((line) => line.line !== undefined)) break;
-    if (performance.now() - start > 120_000) throw new Error('No line of the executor came in two minutes.');
+    if (performance.now() - start > 120_000) {
+      const { json: run } = await slipway.api('GET', `/api/slipway/runs/${id}`);
+      throw new Error(`No line of the executor came in two minutes: ${JSON.stringify(run)}`);
+    }
     await sleep(pollMilliseconds);
   }
   const seconds = (performance.now() - start) / 1000;
