@@ -38,7 +38,7 @@ export function ociConfiguration(
   { process, hostname }: SandboxSpec,
   bundle: BundlePaths,
   cgroupMounts: readonly { readonly source: string; readonly destination: string }[],
-  onStarted: readonly string[],
+  onStarted: Hook,
 ) {
   const bind = (source: string, destination: string, ...options: string[]) => ({
     destination,
@@ -94,7 +94,7 @@ export function ociConfiguration(
         bind(`${bundle.etc}/${name}`, `/etc/${name}`),
       ),
     ],
-    hooks: { poststart: [hook(onStarted)] },
+    hooks: { poststart: [onStarted] },
     linux: {
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
       rootfsPropagation: 'rslave',
@@ -106,8 +106,18 @@ export function ociConfiguration(
 }
 
 /** A command that the runtime runs on the host. */
-export function hook(argv: readonly string[]) {
-  return { path: argv[0], args: argv };
+export interface Hook {
+  readonly path: string;
+  readonly args: readonly string[];
+}
+
+/**
+ * A shell script as a hook. It reads the container's state, its input, to the end: to crun, a hook fails that does not. That
+ * takes no process, which the container may have left none for.
+ */
+export function hook(script: string, ...args: readonly string[]): Hook {
+  const readState = 'while read -r state; do :; done';
+  return { path: '/bin/sh', args: ['/bin/sh', '-c', `${readState}; ${script}`, 'slipway-hook', ...args] };
 }
 
 export type OciConfiguration = ReturnType<typeof ociConfiguration>;

@@ -1,7 +1,7 @@
 import { release } from 'node:os';
 import type { IsolationKind } from '@slipway/core';
 import { runCommand } from '../../setup/run-command.ts';
-import { hook, type OciConfiguration } from './oci-configuration.ts';
+import { type Hook, hook, type OciConfiguration } from './oci-configuration.ts';
 
 /** The program that makes a container of a bundle. Its commands run in the supervisor's namespaces. */
 export interface ContainerRuntime {
@@ -35,20 +35,17 @@ export const crun: ContainerRuntime = {
   kill: (folder, signal) => [...crunCommand(folder), 'kill', 'sandbox', signal],
   adapt: ({ hooks, ...configuration }, { outerCgroups }) => ({
     ...configuration,
-    hooks: { ...hooks, createRuntime: [hook(enterCgroups(outerCgroups))] },
+    hooks: { ...hooks, createRuntime: [enterCgroups(outerCgroups)] },
   }),
   hostPidLimit: (pidLimit) => pidLimit,
 };
 
 /**
  * Takes crun out of the container's control groups once that is made in them, and before its process is started, which could
- * otherwise leave crun no process for its next hook. To crun, a hook fails that does not read the container's state to its
- * end.
+ * otherwise leave crun no process for its next hook.
  */
-function enterCgroups(directories: readonly string[]): string[] {
-  const readState = 'while read -r state; do :; done';
-  const enter = 'for cgroup; do echo "$PPID" > "$cgroup/cgroup.procs"; done';
-  return ['/bin/sh', '-c', `${readState}; ${enter}`, 'slipway-enter', ...directories];
+function enterCgroups(directories: readonly string[]): Hook {
+  return hook('for cgroup; do echo "$PPID" > "$cgroup/cgroup.procs"; done', ...directories);
 }
 
 function crunCommand(folder: string): string[] {

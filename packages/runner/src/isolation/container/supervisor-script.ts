@@ -1,5 +1,5 @@
 import { gatewayHostname } from '../../network/sandbox-network.ts';
-import type { BundlePaths } from './oci-configuration.ts';
+import { type BundlePaths, type Hook, hook } from './oci-configuration.ts';
 import type { ContainerRuntime } from './runtime.ts';
 
 /** Descriptors that the supervisor gets: 0 configuration, 1 reports, 2 errors, and these. */
@@ -21,9 +21,9 @@ export function bundlePaths(folder: string): BundlePaths {
   };
 }
 
-/** Run by the runtime, with the container's state as input, once the process of the sandbox was started. */
-export function onStarted(folder: string): string[] {
-  return ['/bin/sh', '-c', 'cat > /dev/null; echo started > "$0"', `${folder}/events`];
+/** Run by the runtime once the process of the sandbox was started. */
+export function onStarted(folder: string): Hook {
+  return hook('echo started > "$1"', `${folder}/events`);
 }
 
 /**
