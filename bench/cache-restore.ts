@@ -2,10 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { cacheDirectory, ensureGuest } from '@slipway/runner';
-import { createVmIsolation } from '../packages/runner/src/isolation/vm/vm-isolation.ts';
-import { SandboxBench } from '../packages/runner/src/testing/sandbox-bench.ts';
+import type { SandboxBench } from '../packages/runner/src/testing/sandbox-bench.ts';
 import { SandboxShell, shellScript } from '../packages/runner/src/testing/sandbox-shell.ts';
+import { openVmBench } from '../packages/runner/src/testing/vm-bench.ts';
 import type { Benchmark } from './benchmark.ts';
 
 /** A gigabyte of small files; fewer for a quick look. */
@@ -63,11 +62,7 @@ export const cacheSave = benchmark(
 
 async function measure(report: (line: string) => void): Promise<Times> {
   const work = mkdtempSync(join(tmpdir(), 'slipway-bench-cache-'));
-  const guest = await ensureGuest({ cacheDirectory: cacheDirectory(process.env), report: () => {} });
-  const bench = await SandboxBench.open(
-    async (folder) => createVmIsolation({ guest, folder, cacheDirectory: cacheDirectory(process.env) }),
-    (root) => addTools(root, work),
-  );
+  const bench = await openVmBench({}, (root) => addTools(root, work));
   try {
     const entry = join(work, 'entry');
     writeFileSync(entry, '');

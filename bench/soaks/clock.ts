@@ -1,10 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defaultLeaseSeconds, leaseTimingOf } from '@slipway/core';
-import { cacheDirectory } from '../../packages/runner/src/cache-directory.ts';
-import { ensureGuest } from '../../packages/runner/src/guest/ensure-guest.ts';
-import { createVmIsolation } from '../../packages/runner/src/isolation/vm/vm-isolation.ts';
 import { clockOffset, tellsTime } from '../../packages/runner/src/testing/guest-clock.ts';
-import { SandboxBench } from '../../packages/runner/src/testing/sandbox-bench.ts';
+import { openVmBench } from '../../packages/runner/src/testing/vm-bench.ts';
 import type { Soak } from './soak.ts';
 
 const maximumOffsetSeconds = 1;
@@ -16,11 +13,7 @@ export const clock: Soak = {
   usage: 'clock [minutes]',
   description: "a guest's clock stays within a second of the host's (ten minutes)",
   async run([minutes = '10'], report) {
-    const cache = cacheDirectory(process.env);
-    const guest = await ensureGuest({ cacheDirectory: cache, report });
-    const bench = await SandboxBench.open((folder) =>
-      createVmIsolation({ guest, folder, cacheDirectory: cache }),
-    );
+    const bench = await openVmBench();
     const offsets: number[] = [];
     try {
       const { guestSilenceSeconds } = leaseTimingOf(defaultLeaseSeconds);

@@ -9,6 +9,7 @@ describeIsolation('vm', {
   // All that is written is emulated: of a gibibyte that takes half a minute.
   smallVolumeGiB: 0.5,
   cacheTransfer: 'device',
+  mayAnswerLate: true,
   // Emulated, on a host that has other things to do.
   timeoutMilliseconds: 240_000,
 });
